@@ -37,7 +37,7 @@ def _has_key(answer: FlowContents) -> bool:
     return any(row.get("credential_hash") is not None for row in answer.rows)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Pipeline:
     """What batches share on their way, and what adds up over them."""
 

@@ -26,7 +26,7 @@ from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Run:
     """An audit in progress: events come in, tables go to the sink, what adds up is kept."""
 

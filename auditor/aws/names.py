@@ -5,8 +5,8 @@ are those of its endpoint rules; interface endpoint names as in the AWS PrivateL
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from auditor import data
 
@@ -75,8 +75,7 @@ PINPOINT_SERVICES = {
 BRANDS = ("amazonaws", "pinpoint", "sms-voice", "api.aws", "amazonwebservices")
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """What a host name says. ``service`` is the endpoint prefix, without ``-fips``; any part may be unknown."""
 
     service: str | None

@@ -29,7 +29,7 @@ BLOCK = 512  # bytes of a tar archive's header
 BEGINNING = 16 << 20  # … and of one that need not be, as far as is known
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Input:
     """One capture: its name, and how its bytes are come by. ``size`` is None for a stream."""
 

@@ -23,7 +23,7 @@ NO_ROOM = "temporary files cannot be written"
 CHANGED = "the capture was changed between its two readings: nothing of the second one counts"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Dissected:
     """The results for the flows of one capture: requests as the child reports them, and what went wrong, in words."""
 
@@ -35,7 +35,7 @@ class Dissected:
     revealed: dict[int, Revealed] = field(default_factory=dict)  # what the encrypted handshakes of flows say
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Stage:
     """How far dissecting is, for whoever shows it."""
 

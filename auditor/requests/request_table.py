@@ -1,8 +1,8 @@
 """From flows to those whose requests may be read, and from requests to the table ``requests``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,7 @@ Array = np.ndarray[Any, Any]
 NO_HANDSHAKE = "TLS, but its handshake is not in the capture"
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedTuple):
     """The flows of a batch whose requests may be read, and why not, for the others."""
 
     wanted: Wanted
