@@ -22,7 +22,7 @@ OTHERS = {
     "auditor/audit/dask_workers.py": "a mark in the folder of an audit, by which workers see that they share it",
     "auditor/audit/earlier.py": "results that were fetched from a store go to a temporary folder of their own",
     "auditor/audit/shares.py": "folders of random names in that of an audit, one for each attempt at a piece",
-    "auditor/capture/archives.py": "files without names, for captures that lie packed in archives",
+    "auditor/capture/stretches.py": "files without names, for captures that lie packed in archives",
     "auditor/capture/inputs.py": "a file without a name",
     "auditor/capture/interruptible.py": "a pipe of its own",
     "auditor/report/formats/xlsx.py": "a temporary folder for the files that XlsxWriter keeps meanwhile",

@@ -295,6 +295,11 @@ class DescribedFacts(FlowFacts):
         return self.described.handshakes.chain.take(self.described.handshake)
 
     @fact
+    def certificate_days(self) -> Texts:
+        """For how many days the server's own certificate is good, from its beginning to its end."""
+        return self.described.handshakes.lifetime.take(self.described.handshake)
+
+    @fact
     def certificate_unread(self) -> Texts:
         """Why the server's certificates are not known though they were sent in clear."""
         return self.described.handshakes.chain_unread.take(self.described.handshake)

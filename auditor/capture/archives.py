@@ -3,30 +3,27 @@
 Archives in archives are read likewise, to a depth, a number of files and a size that hold for the outermost one.
 """
 
-import errno
 import io
 import os
-import struct
 import tarfile
-import tempfile
-import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from auditor.capture import tarred, zipped
 from auditor.capture.beginnings import is_capture
 from auditor.capture.compression import (
     LONGEST_MAGIC,
-    Rewound,
     beginning,
     beginning_of_stream,
     compression_of,
     damage,
-    open_compressed,
     plain,
 )
+from auditor.capture.stretches import OpenFile, Slice
 from auditor.errors import InputError, shown
 
 HEAD = 512  # bytes by which an archive, and a capture inside of one, is recognised
@@ -35,22 +32,9 @@ MOST_UNPACKED = 8 << 30  # bytes of packed archives and of those in archives, wh
 DEEPEST = 4  # archives in each other
 STEP = 1 << 20
 NAMES = (".pcap", ".pcapng", ".cap", ".erf")
-ZIP_MAGICS = (b"PK\3\4", b"PK\5\6")
-ENCRYPTED, MARKS_END = 1, 2  # bits of a ZIP member's flags; the second of LZMA
-LOCAL_HEADER = (
-    "<4s22xHH"  # of a ZIP member: magic, and the lengths of its name and of what else stands before its bytes
-)
-LOCAL_BYTES = struct.calcsize(LOCAL_HEADER)
-LZMA_HEAD = 9  # bytes
-END_IS_MARKED = (1 << 64) - 1  # for the size of what is unpacked
+LONGEST_NAME = 4096  # bytes of a path (PATH_MAX)
 DAMAGE: tuple[type[BaseException], ...] = (InputError, *damage())
-TROUBLE: tuple[type[BaseException], ...] = (
-    *DAMAGE,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    NotImplementedError,
-    struct.error,
-)
+TROUBLE: tuple[type[BaseException], ...] = (*DAMAGE, tarfile.TarError, *zipped.DAMAGE)
 
 
 @dataclass(frozen=True)
@@ -70,94 +54,9 @@ class UnpackLimit:
     bytes: int = MOST_UNPACKED
 
 
-class OpenFile:
-    """An open file that is closed when nothing reads it any more; without a path one that has no name."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        if path is not None:
-            self.fileno = os.open(path, os.O_RDONLY)
-            return
-        with tempfile.TemporaryFile() as file:
-            self.fileno = os.dup(file.fileno())
-
-    def __del__(self) -> None:
-        with suppress(AttributeError, OSError):  # where it could not be opened
-            os.close(self.fileno)
-
-
-class Slice(io.RawIOBase):
-    """A stretch of an open file, read independently of any other."""
-
-    def __init__(self, file: OpenFile, begin: int, size: int) -> None:
-        self._file, self._begin, self._at, self._stop = file, begin, begin, begin + size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = {os.SEEK_SET: self._begin, os.SEEK_CUR: self._at, os.SEEK_END: self._stop}[whence] + offset
-        return self.tell()
-
-    def tell(self) -> int:
-        return self._at - self._begin
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = os.pread(self._file.fileno, max(0, min(len(view), self._stop - self._at)), self._at)
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Whatever is raised of a member that is damaged is OSError, as of any file that cannot be read on."""
-    try:
-        yield
-    except TROUBLE as error:
-        raise OSError(errno.EIO, f"damaged ZIP data ({error})") from error
-
-
-class Unzipped(io.RawIOBase):
-    """A member of a ZIP archive."""
-
-    def __init__(self, file: Path | OpenFile, info: zipfile.ZipInfo) -> None:
-        with _told():
-            self._stream = _unzipped(file, info)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        with _told():
-            data = self._stream.read(min(len(view), STEP))
-        view[: len(data)] = data
-        return len(data)
-
-
-def _unzipped(file: Path | OpenFile, info: zipfile.ZipInfo) -> BinaryIO:
-    """What is in a member. bzip2 and LZMA are unpacked here: zipfile has no limit for what a step of theirs becomes."""
-    if info.compress_type not in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        return cast("BinaryIO", _zip(file).open(info))
-    kept = OpenFile(file) if isinstance(file, Path) else file
-    magic, *_, name, extra = struct.unpack(LOCAL_HEADER, os.pread(kept.fileno, LOCAL_BYTES, info.header_offset))
-    if magic != ZIP_MAGICS[0]:
-        raise zipfile.BadZipFile("Bad magic number for file header")
-    packed = cast("BinaryIO", Slice(kept, info.header_offset + LOCAL_BYTES + name + extra, info.compress_size))
-    if info.compress_type == zipfile.ZIP_BZIP2:
-        return open_compressed(packed, "bzip2")
-    head = packed.read(LZMA_HEAD)  # version, size of the properties, and these (APPNOTE.TXT, 5.8.8)
-    size = END_IS_MARKED if info.flag_bits & MARKS_END else info.file_size
-    return open_compressed(cast("BinaryIO", Rewound(head[4:] + size.to_bytes(8, "little"), packed)), "lzma")
-
-
 def kind_of(head: bytes) -> str | None:
     """``ZIP`` or ``tar``, by the first bytes of a file, of what is inside where it is packed."""
-    if head.startswith(ZIP_MAGICS):
+    if head.startswith(zipped.MAGICS):
         return "ZIP"
     return "tar" if head[257:262] == b"ustar" else None
 
@@ -197,28 +96,48 @@ def members_of_stream(name: str, head: bytes, opener: Callable[[], BinaryIO]) ->
 
 
 def _found(name: str, kind: str, members: Callable[[], Iterator[Member]]) -> list[Member]:
-    """The captures in an archive, or why there are none."""
+    """The captures in an archive, and why there are none, or no more."""
+    found: list[Member] = []
     try:
-        found = list(members())
+        found.extend(members())  # those before what is raised too
     except TROUBLE as error:
-        return [_damaged(name, error)]
-    return found or [Member(name, None, f"the {kind} archive holds no capture")]
+        found.append(_damaged(name, error))
+    return _told_apart(found) or [Member(name, None, f"the {kind} archive holds no capture")]
+
+
+def _told_apart(found: list[Member]) -> list[Member]:
+    """Members of one name, as archives have that were added to, with a number behind it: evidence is found by name."""
+    taken, numbers = set[str](), Counter[str]()
+    for at, one in enumerate(found):
+        name = one.name
+        while one.open is not None and name in taken:
+            numbers[one.name] += 1
+            name = f"{one.name} ({numbers[one.name] + 1})"
+        taken.add(name)
+        found[at] = replace(one, name=name)
+    return found
 
 
 def _damaged(name: str, error: BaseException) -> Member:
-    reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{name}: ") or type(error).__name__
-    return Member(name, None, f"an archive that cannot be read ({reason})")
+    reason = _reason(error).removeprefix(f"{name}: ")
+    return Member(name, None, f"an archive that cannot be read to its end ({reason})")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "its headers have headers of their own without end"
+    if isinstance(error, (ValueError, *zipped.NOT_ITS_OWN)):
+        return "its headers are damaged"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _members(file: Path | OpenFile, name: str, kind: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
-    if kind == "ZIP":
-        return _of_zip(file, name, left, depth)
-    return _of_tar(OpenFile(file) if isinstance(file, Path) else file, name, left, depth)
+    return (_of_zip if kind == "ZIP" else _of_tar)(file, name, left, depth)
 
 
 def _stream(kept: OpenFile) -> BinaryIO:
     """An open file from its beginning on."""
-    return cast("BinaryIO", Slice(kept, 0, os.fstat(kept.fileno).st_size))
+    return cast("BinaryIO", Slice(kept, 0, kept.size))
 
 
 def _inside(opener: Callable[[], BinaryIO], whole: str, inside: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
@@ -253,69 +172,57 @@ def _listed(whole: str, name: str) -> str:
 
 
 def _of_zip(file: Path | OpenFile, whole: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
-    with _zip(file) as archive:
-        listed = [info for info in archive.infolist() if not info.is_dir()]
-    for info in listed:
-        if not left.files:
-            yield _too_many(whole)
+    for one in zipped.zipped(file):
+        yield from _of_one(zipped.opener(file, one), whole, one.name, one.refusal, left, depth)
+        if left.files < 0:
             return
-        left.files -= 1
-        name = _listed(whole, info.filename)
-        if info.flag_bits & ENCRYPTED:
-            yield Member(name, None, "is encrypted; unpack it first")
-            continue
+
+
+def _of_tar(file: Path | OpenFile, whole: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
+    for one in tarred.tarred(file):
+        yield from _of_one(tarred.opener(file, one), whole, one.name, one.refusal, left, depth)
+        if left.files < 0:
+            return
+
+
+def _of_one(
+    opener: Callable[[], BinaryIO], whole: str, name: str, refusal: str | None, left: UnpackLimit, depth: int
+) -> Iterator[Member]:
+    """The captures in one member of an archive, or why there are none."""
+    left.files -= 1
+    if left.files < 0:
+        yield Member(whole, None, f"only {MOST_MEMBERS} of the files in it are read; unpack it first")
+    elif len(name) > LONGEST_NAME:
+        begin = _listed(whole, name[:60])
+        yield Member(f"{begin}…", None, f"its name has more than {LONGEST_NAME:,} characters; unpack it first")
+    elif refusal is not None:
+        yield Member(_listed(whole, name), None, refusal)
+    else:
         try:
-            yield from _inside(_zip_opener(file, info), whole, info.filename, left, depth)
+            yield from _inside(opener, whole, name, left, depth)
         except TROUBLE as error:
-            yield Member(name, None, f"cannot be unpacked ({error})")
-
-
-def _too_many(whole: str) -> Member:
-    return Member(whole, None, f"only {MOST_MEMBERS} of the files in it are read; unpack it first")
-
-
-def _zip(file: Path | OpenFile) -> zipfile.ZipFile:
-    return zipfile.ZipFile(file if isinstance(file, Path) else _stream(file))
-
-
-def _zip_opener(file: Path | OpenFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
-    return lambda: cast("BinaryIO", Unzipped(file, info))
-
-
-def _of_tar(kept: OpenFile, whole: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
-    with os.fdopen(os.dup(kept.fileno), "rb") as file, tarfile.TarFile(fileobj=file) as archive:
-        try:
-            for info in archive:
-                if not left.files:
-                    yield _too_many(whole)
-                    return
-                left.files -= 1
-                yield from _of_tar_info(whole, kept, info, left, depth)
-        except tarfile.TarError as error:
-            yield Member(whole, None, f"a tar archive that is damaged behind byte {archive.offset} ({error})")
-
-
-def _of_tar_info(whole: str, kept: OpenFile, info: tarfile.TarInfo, left: UnpackLimit, depth: int) -> Iterator[Member]:
-    if info.issparse():
-        yield Member(_listed(whole, info.name), None, "is stored with holes; unpack it first")
-        return
-
-    def opener() -> BinaryIO:
-        return cast("BinaryIO", Slice(kept, info.offset_data, info.size))
-
-    if info.isreg():
-        yield from _inside(opener, whole, info.name, left, depth)
+            yield Member(_listed(whole, name), None, f"cannot be unpacked ({_reason(error)})")
 
 
 def _unpacked(stream: BinaryIO, left: UnpackLimit) -> OpenFile:
     """A stream, or what is packed in it, in a file without a name: it is gone with the process, however that ends."""
     kept = OpenFile()
     stream, is_packed = plain(stream)
-    # Of what is packed and damaged there is what comes before; the end of an archive shows that it is not whole.
-    with suppress(*(DAMAGE if is_packed else ())):
-        while left.bytes >= 0 and (part := stream.read(STEP)):
-            left.bytes -= os.write(kept.fileno, part)
+    while left.bytes >= 0 and (part := _next(stream, is_packed)):
+        try:
+            left.bytes -= kept.append(part)
+        except OSError as error:
+            raise InputError(
+                f"temporary files cannot be written: {error.strerror}; TMPDIR names their folder"
+            ) from error
     if left.bytes < 0:
         raise InputError(f"more than {MOST_UNPACKED >> 30} GiB when unpacked; unpack it first")
     os.lseek(kept.fileno, 0, os.SEEK_SET)
     return kept
+
+
+def _next(stream: BinaryIO, is_packed: bool) -> bytes:
+    """What comes next. Of what is packed and damaged there is what comes before; the end of an archive shows that it is not whole."""
+    with suppress(*(DAMAGE if is_packed else ())):
+        return stream.read(STEP)
+    return b""

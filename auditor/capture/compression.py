@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import errno
 import importlib
 import io
 import lzma
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from auditor.capture import folders
+from auditor.capture.blocks import WALKS, PackedBlocks
 from auditor.capture.rescue import Rescuer
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
@@ -31,6 +33,8 @@ LONGEST_MAGIC = 6
 MOST_PACKINGS = 3  # of a capture, one inside another
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
 MIB = 1 << 20
+MOST_GROWTH = 1000  # times what is packed that a capture may be, at least as soon as it is larger than …
+FREE_GROWTH = 8 << 30  # … so many bytes: a few KiB packed in each other become more than anybody can wait for
 LARGER = "give --memory a larger size, or a smaller file"
 
 # What the decompressors raise on damaged or cut input. zstandard and lz4 have errors of their own, both of them
@@ -83,6 +87,7 @@ def _lz4() -> Any:
 GZIP_HEADER = 16 + zlib.MAX_WBITS  # of zlib's parameter: a header and a checksum as gzip has them
 UNPACKERS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: zlib.decompressobj(GZIP_HEADER),
+    "deflate": lambda: zlib.decompressobj(-zlib.MAX_WBITS),  # as in ZIP archives, without a header
     "bzip2": bz2.BZ2Decompressor,
     "xz": lambda: _lzma(lzma.FORMAT_XZ),
     "lzma": lambda: _lzma(lzma.FORMAT_ALONE),  # as in ZIP archives
@@ -94,7 +99,7 @@ UNPACKERS: dict[str, Callable[[], Any]] = {
 def unpacker(name: str) -> Unpacker:
     """What unpacks the compression ``name``. Raises InputError when the library for it is not installed."""
     try:
-        return Rescuer(UNPACKERS[name], damage())
+        return Rescuer(UNPACKERS[name], damage(), PackedBlocks(name) if name in WALKS else None)
     except ImportError as error:
         raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
 
@@ -113,6 +118,13 @@ class Members(io.RawIOBase):
         self._gave = False  # whether the last step gave something: more may come of what was taken
         self._ready = memoryview(b"")
         self._is_plain = False
+        self._taken = self._given = 0  # bytes
+
+    @property
+    def taken(self) -> int:
+        """The packed bytes that were taken, where these come out of packed ones themselves the outermost."""
+        outer: int | None = getattr(self._stream, "taken", None)
+        return self._taken if outer is None else outer
 
     def readable(self) -> bool:
         return True
@@ -123,18 +135,26 @@ class Members(io.RawIOBase):
         while not self._ready and self._advance():
             continue
         data, self._ready = self._ready[: len(view)], self._ready[len(view) :]
+        self._given += len(data)
+        if self._given > FREE_GROWTH and self._given > MOST_GROWTH * self.taken:
+            raise OSError(errno.EFBIG, f"it becomes more than {MOST_GROWTH:,} times as much; unpack it first")
         view[: len(data)] = data
         return len(data)
+
+    def _take(self) -> bytes:
+        data = self._stream.read(TAKEN)
+        self._taken += len(data)
+        return data
 
     def _advance(self) -> bool:
         """Unpack some more; False at the end."""
         if self._is_plain:
-            self._ready = memoryview(self._stream.read(TAKEN))
+            self._ready = memoryview(self._take())
             return bool(self._ready)
         if self._unpacker is None:
             return self._begin_next()
         if not self._packed and not self._gave:
-            self._packed = self._stream.read(TAKEN)
+            self._packed = self._take()
             if not self._packed:
                 raise EOFError("the compressed data ends before its end mark")
         one = self._unpacker
@@ -150,7 +170,7 @@ class Members(io.RawIOBase):
     def _begin_next(self) -> bool:
         """What is behind a packed file: zeros that fill it up, another one, or something that is not packed."""
         while len(self._packed) < LONGEST_MAGIC:
-            more = self._stream.read(TAKEN)
+            more = self._take()
             self._packed = (self._packed + more).lstrip(b"\0")
             if not more:
                 break
@@ -274,6 +294,11 @@ class Rewound(io.RawIOBase):
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head = memoryview(head)
         self._stream = stream
+
+    @property
+    def taken(self) -> int | None:
+        """What ``Members.taken`` is, behind the head."""
+        return getattr(self._stream, "taken", None)
 
     def readable(self) -> bool:
         return True

@@ -19,6 +19,7 @@ from auditor.tls.revealed import Revealed
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
 LONGEST_LINE = 1 << 16
+NO_ROOM = "temporary files cannot be written"
 CHANGED = "the capture was changed between its two readings: nothing of the second one counts"
 
 
@@ -61,7 +62,9 @@ def dissect(
     try:
         cut = write(merging, wanted, opener.packets.file)
         stage.bytes = opener.packets.file.tell()
-    except (OSError, InputError) as error:
+    except OSError as error:  # of a capture, readers tell it themselves
+        return Dissected(failure=f"{NO_ROOM}: {error.strerror}; TMPDIR names their folder")
+    except InputError as error:
         return Dissected(failure=f"the capture could not be read a second time ({error})")
     if not is_same():
         return Dissected(failure=CHANGED)

@@ -77,8 +77,9 @@ def _peak() -> Peak:
 def execute(name: str, target: Target, data: bytes, work: Path, random: Random | None = None) -> Crash | None:
     """Give one input to its readers: all of them, or with ``random`` to one where each takes long."""
     inner = work / "in"
-    inner.mkdir(exist_ok=True)
     path = inner / target.file
+    if not inner.exists():
+        inner.mkdir()
     with path.open("wb", buffering=0) as file:
         file.write(data)
     peak, begin = _peak(), time.perf_counter()

@@ -31,7 +31,7 @@ from auditor.report.seals import keys as key_files
 from auditor.requests import keys
 from auditor.tables.schema import TABLES
 from tests.conftest import SAMPLES
-from tests.fuzz import decoders, mutate, seeds
+from tests.fuzz import decoders, mutate, packed_archives, seeds
 from tests.lab import scenes
 
 MAKE = Callable[[Random], bytes]
@@ -328,5 +328,6 @@ DECODERS = {
     "seal": Target("seal.sig", decoders.make_seal, decoders.read_seal),
     "signers": Target("signers", of_text(seeds.SIGNERS), key_files.signers),
     "signature": Target("request", decoders.make_signature, decoders.read_signature),
+    "archive": Target("a.bin", packed_archives.make, packed_archives.read),
 }
 TARGETS: dict[str, Target] = {**DECODERS, **LOGS, **NETWORKS, **AUDITS, **RESULTS}
