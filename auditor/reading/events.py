@@ -35,7 +35,6 @@ class Batch:
     control: Control  # what the captures have shown of the network so far
     key_logs: Mapping[str, Sequence[bytes]]  # TLS secrets that each capture has shown so far
     chosen: RequestsFound | None = None  # of a batch that was kept
-    parts: "Sequence[Batch]" = ()  # of captures that are audited apart, whose flows it has one behind the other
 
 
 @dataclass(eq=False, repr=False)
