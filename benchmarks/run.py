@@ -109,6 +109,16 @@ def main() -> None:
         cost = measure(judged, 3)
         what = "handshakes, 1 M routes, 1 M rows of flow logs"
         table.add_row(what, "audit", f"{cost.seconds:.2f}", "-", f"{cost.megabytes:.0f}", "10 s, 2048 MiB")
+        trail = subprocess.run(  # likewise
+            [sys.executable, "-m", "benchmarks.cloudtrail", str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+        cost = measure([*audit, *trail.stdout.split(), "--out", out, "-q"], 3)
+        what = "50,000 flows, 100,000 CloudTrail events"
+        table.add_row(what, "audit", f"{cost.seconds:.2f}", "-", f"{cost.megabytes:.0f}", "4 s")
         many = subprocess.run(  # in one of its own too, for the same reason
             [sys.executable, "-m", "benchmarks.quic", str(folder)], check=True, capture_output=True, text=True, cwd=ROOT
         )

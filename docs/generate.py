@@ -9,7 +9,9 @@ import tomllib
 from pathlib import Path
 
 from auditor.policy import aws_tls, library
+from auditor.policy.check import ENCRYPTED
 from auditor.policy.registry import CHECKS
+from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables import schema
 
 HERE = Path(__file__).parent
@@ -90,7 +92,26 @@ def tables_page() -> str:
             elif values:
                 listed = ": " + ", ".join(f"`{v}`" for v in values) + (" (ordered)" if column.ordered else "")
             lines.append(f"| `{column.name}` | {PANDAS[column.type]} | {column.meaning}{listed} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_protocols()]) + "\n"
+
+
+def _protocols() -> list[str]:
+    """The names of the column ``protocol``, by what rules about encryption make of them."""
+    kinds = {
+        "encrypted; TLS as it was negotiated": [one for one in APPLICATIONS if one.name in ENCRYPTED],
+        "in clear, unless it goes over to TLS": [one for one in APPLICATIONS if one.in_clear],
+        "open by nature: not judged": [one for one in APPLICATIONS if one.is_open],
+    }
+    known = [one for kind in kinds.values() for one in kind]
+    kinds["not observable"] = [one for one in APPLICATIONS if one not in known]
+    lines = [
+        "",
+        "## Protocols",
+        "",
+        "What `protocol` of `flows` may be. It is recognised by what is sent, never by a port;",
+    ]
+    lines += ["`<NA>` is what is not recognised.", "", "| | names |", "|---|---|"]
+    return lines + [f"| {kind} | {', '.join(f'`{one.name}`' for one in group)} |" for kind, group in kinds.items()]
 
 
 def commands_page() -> str:
@@ -113,6 +134,7 @@ def policies_page() -> str:
         "Generated from `auditor/data/policies` by `make docs`: what each source asks for, where, whether it must be or should be,",
         "and which rule checks it. Policies of AWS's own endpoints and load balancers (`audit policies` lists them) are made from",
         "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups.",
+        "*Secondary*: taken from what others quote of the source, whose own text was not at hand; *memory*: compared with neither.",
     ]
     aws = aws_tls.names()
     for name in library.shipped():
@@ -128,7 +150,8 @@ def policies_page() -> str:
                 f", {word} {day}" for word, day in (("from", rule.begins), ("to", rule.ends)) if day is not None
             )
             level = "MUST" if rule.required else "SHOULD"
-            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)} | {level} | {rule.code}{days} |")
+            mark = "" if rule.certainty == "verified" else f" (*{rule.certainty}*)"
+            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)}{mark} | {level} | {rule.code}{days} |")
         for one in policy.unseen:
             why = f"not visible in traffic: {one.reason}"
             lines.append(f"| {_cell(one.requirement)}. | {_cell(one.section)} | {one.level} | {_cell(why)} |")

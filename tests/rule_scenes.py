@@ -9,7 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from auditor.tls.dh_groups import known_primes
@@ -27,6 +27,7 @@ SHARES = {
     "x25519": 32, "secp256r1": 65, "secp384r1": 97, "secp256k1": 65,
     "X25519MLKEM768": 1120, "SecP256r1MLKEM768": 1153, "MLKEM1024": 1568,
 }  # fmt: skip
+CURVES: dict[str, ec.EllipticCurve] = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
 ECDSA_SHA256, RSA_PSS_SHA256, RSA_SHA1, RSA_SHA256 = 0x0403, 0x0804, 0x0201, 0x0401
 
 
@@ -57,6 +58,7 @@ class Scene:
         int, ...
     ] = ()  # signature schemes that the client offers besides those of SHA-256 and better
     signatures: bool = True  # the client lists signature schemes
+    days: int = 90  # that the certificate is good for
     issuer: str = "ec p384"  # whose key signs the certificate
     mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
@@ -108,6 +110,10 @@ SCENES = {
     "smtp-upgraded": Scene(mail="upgraded"),
     "smtp-clear": Scene(mail="clear"),
     "tls12-signed-pkcs1": Scene(issuer="rsa 4096"),
+    "tls12-exponent-3": Scene(key="rsa 4096 3"),
+    "tls12-p521": Scene(suite=0xC02B, key="ec p521", scheme=0x0603),
+    "tls12-old-age": Scene(suite=0xC02B, key="ec p256", scheme=ECDSA_SHA256, days=1097),
+    "tls12-raw-key": Scene(suite=0xC02B, key="raw p256", scheme=ECDSA_SHA256),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]
@@ -116,16 +122,16 @@ STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]
 @cache
 def key_of(kind: str) -> Any:
     """A key pair, made once in a run."""
-    family, size = kind.split()
+    family, size, *exponent = kind.split()
     if family == "mldsa":
         return mldsa.MLDSA87PrivateKey.generate()
     if family == "rsa":
-        return rsa.generate_private_key(public_exponent=65537, key_size=int(size))
-    return ec.generate_private_key(ec.SECP384R1() if size == "p384" else ec.SECP256R1())
+        return rsa.generate_private_key(public_exponent=int(exponent[0]) if exponent else 65537, key_size=int(size))
+    return ec.generate_private_key(CURVES[size])
 
 
 @cache
-def certificate(kind: str, name: str, issuer: str = "ec p384") -> bytes:
+def certificate(kind: str, name: str, issuer: str = "ec p384", days: int = 90) -> bytes:
     """A certificate of a CA for a server, as DER.
 
     Signed with SHA-384 where the key is on P-384, with ML-DSA where it is of that kind.
@@ -143,10 +149,15 @@ def certificate(kind: str, name: str, issuer: str = "ec p384") -> bytes:
         .public_key(key_of(kind).public_key())
         .serial_number(7)
         .not_valid_before(BEGIN - timedelta(days=10))
-        .not_valid_after(BEGIN + timedelta(days=80))
+        .not_valid_after(BEGIN + timedelta(days=days - 10))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     )
     return built.sign(signer, digest).public_bytes(Encoding.DER)
+
+
+def raw_key(kind: str) -> bytes:
+    """A server's key without a certificate, as DER."""
+    return bytes(key_of(kind).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def _vector(data: bytes, size: int = 2) -> bytes:
@@ -170,6 +181,8 @@ def _hello(scene: Scene) -> bytes:
     if scene.version >= 0x0303 and scene.signatures:
         offered = (0x0403, 0x0503, 0x0804, 0x0401, *scene.schemes_besides)
         extensions += wire.extension(13, _vector(struct.pack(f">{len(offered)}H", *offered)))
+    if scene.key.startswith("raw"):
+        extensions += wire.extension(20, b"\1\2")
     if scene.version == 0x0304 and scene.group:
         size = 32 if scene.group == "x25519" else SHARES[scene.group]
         share = struct.pack(">H", GROUPS[scene.group]) + _vector(b"\x09" * size)
@@ -203,13 +216,17 @@ def _answer(scene: Scene) -> bytes:
         extensions += wire.extension(4, b"")
     if scene.encrypt_then_mac:
         extensions += wire.extension(22, b"")
+    if scene.key.startswith("raw"):
+        extensions += wire.extension(20, b"\2")
     hello = wire.server_hello(scene.suite, scene.version, extensions)
     if scene.compression:
         at = 4 + 2 + 32 + 1 + 2
         hello = hello[:at] + bytes([scene.compression]) + hello[at + 1 :]
     flight = hello
-    if scene.suite != 0x006C:
-        der = certificate(scene.key, scene.certificate_name, scene.issuer)
+    if scene.key.startswith("raw"):  # RFC 7250 3: the key alone, in no list
+        flight += wire.message(11, _vector(raw_key(scene.key), 3))
+    elif scene.suite != 0x006C:
+        der = certificate(scene.key, scene.certificate_name, scene.issuer, scene.days)
         flight += wire.message(11, _vector(_vector(der, 3), 3))
     exchange = _exchange(scene)
     if exchange:

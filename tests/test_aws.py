@@ -44,6 +44,17 @@ from auditor.errors import InputError
         ("us-gov-west-1.console.amazonaws-us-gov.com", "console", "us-gov-west-1", "aws-us-gov"),
         ("sts.amazonaws.com", "sts", None, "aws"),
         ("kms.us-isob-east-1.sc2s.sgov.gov", "kms", "us-isob-east-1", "aws-iso-b"),
+        ("x-123456789012.s3-object-lambda.us-west-2.amazonaws.com", "s3-object-lambda", "us-west-2", "aws"),
+        ("mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com", "s3", None, "aws"),
+        ("b--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com", "s3express", "us-east-1", "aws"),
+        ("us-west-2.s3.amazonaws.com", "s3", None, "aws"),
+        ("us-west-2.s3.us-east-1.amazonaws.com", "s3", "us-east-1", "aws"),
+        ("us-west-2.queue.amazonaws.com", "sqs", "us-west-2", "aws"),
+        ("123456789012.ddb.us-east-1.amazonaws.com", "dynamodb", "us-east-1", "aws"),
+        ("a1b2c3-ats.iot.us-east-1.amazonaws.com", "iot", "us-east-1", "aws"),
+        ("abcdef.data.mediastore.us-west-2.amazonaws.com", "mediastore", "us-west-2", "aws"),
+        ("dynamodb.eusc-de-east-1.api.amazonwebservices.eu", "dynamodb", "eusc-de-east-1", "aws-eusc"),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "ecr", "us-gov-west-1", "aws-us-gov"),
     ],
 )
 def test_names(name: str, service: str, region: str | None, partition: str) -> None:
@@ -111,6 +122,7 @@ def test_all_names_of_botocore() -> None:
         "pinpoint.us-gov-west-1.amazonaws.com",
         "s3-fips.s3.amazonaws.com",
         "x-fips.us-east-1.elb.amazonaws.com",
+        "fips.auth.us-east-1.amazoncognito.com",
     ],
 )
 def test_what_is_no_fips_endpoint(name: str) -> None:
@@ -128,6 +140,7 @@ def test_what_is_no_fips_endpoint(name: str) -> None:
         "pinpoint.us-east-1.amaz0naws.com",
         "pinpoint-us-east-1-amazonaws-com.example",
         "xamazonaws.com",
+        "s3.us-east-1.amazonaws.com\\x00.evil.example",
     ],
 )
 def test_look_alikes(name: str) -> None:
@@ -138,7 +151,21 @@ def test_look_alikes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["example.org", "www.amazon.com", "news.example", "a" * 255, "", ".", "awsome.example"]
+    "name",
+    [
+        *("example.org", "www.amazon.com", "news.example", "a" * 255, "", ".", "awsome.example"),
+        *(
+            "cloudfront.net",
+            "xcloudfront.net",
+            "amazonaws.com",
+            "s3..us-east-1.amazonaws.com",
+        ),
+        *(
+            "\u212ainesis.us-east-1.amazonaws.com",
+            f"{'a' * 64}.s3.us-east-1.amazonaws.com",
+            f"{'a.' * 120}s3.amazonaws.com",
+        ),
+    ],
 )
 def test_other_names(name: str) -> None:
     """Names that have nothing to do with AWS are neither."""
@@ -146,12 +173,61 @@ def test_other_names(name: str) -> None:
     assert not imitates(name)
 
 
-def test_customers_machines_are_no_service_endpoints() -> None:
-    """A load balancer or instance is under amazonaws.com, but it is a customer's."""
-    for name in ("lb-1.us-east-1.elb.amazonaws.com", "ec2-1-2-3-4.eu-west-1.compute.amazonaws.com"):
-        found = endpoint(name)
-        assert found is not None
-        assert found.customer
+@pytest.mark.parametrize(
+    ("name", "service", "region", "partition"),
+    [
+        ("lb-1.us-east-1.elb.amazonaws.com", "elb", "us-east-1", "aws"),
+        ("nlb-1.elb.eusc-de-east-1.amazonaws.eu", "elb", "eusc-de-east-1", "aws-eusc"),
+        ("ec2-1-2-3-4.eu-west-1.compute.amazonaws.com", "compute", "eu-west-1", "aws"),
+        ("search-x-abc.us-east-1.es.amazonaws.com", "es", "us-east-1", "aws"),
+        ("svc-0abc.7d67968.vpc-lattice-svcs.us-east-2.on.aws", "vpc-lattice-svcs", "us-east-2", "aws"),
+        ("vpce-0123-abc.vpce-svc-0123.us-east-1.vpce.amazonaws.com", "vpce-svc-0123", "us-east-1", "aws"),
+        ("abcdef.us-east-1.awsapprunner.com", "apprunner", "us-east-1", "aws"),
+        ("d111111abcdef8.cloudfront.net", "cloudfront", None, "aws"),
+        ("d111111abcdef8.cloudfront.cn", "cloudfront", None, "aws-cn"),
+        ("a1234567890abcdef.dualstack.awsglobalaccelerator.com", "globalaccelerator", None, "aws"),
+        ("env.eba-xyz.us-east-1.elasticbeanstalk.com", "elasticbeanstalk", "us-east-1", "aws"),
+        ("x.auth-fips.us-gov-west-1.amazoncognito.com", "cognito-idp", "us-gov-west-1", "aws-us-gov"),
+    ],
+)
+def test_what_customers_have_is_no_service_endpoint(
+    name: str, service: str, region: str | None, partition: str
+) -> None:
+    """What a customer has under a name of AWS's is told by its service and Region, and is no endpoint of the service."""
+    found = endpoint(name)
+    assert found is not None
+    assert (found.service, found.region, found.partition, found.customer) == (service, region, partition, True)
+    assert may_concern_aws([name]) == [True]
+    assert not imitates(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("s-123.server.transfer.us-east-1.amazonaws.com", "transfer"),
+        ("fs-123.efs.us-east-1.amazonaws.com", "efs"),
+        ("b-1.x.abc.c2.kafka.us-east-1.amazonaws.com", "kafka"),
+        ("c.cluster-abc.us-east-1.docdb.amazonaws.com", "docdb"),
+        ("wg.123456789012.us-east-1.redshift-serverless.amazonaws.com", "redshift-serverless"),
+    ],
+)
+def test_what_aws_runs_for_a_customer_is_a_service(name: str, service: str) -> None:
+    """Servers of files, messages and data that AWS runs, each with a name of its own, are its services: which way they went counts."""
+    found = endpoint(name)
+    assert found is not None
+    assert (found.service, found.region, found.customer) == (service, "us-east-1", False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["elb.s3.us-east-1.amazonaws.com", "rds.es.s3.us-east-1.amazonaws.com", "my.compute.s3.amazonaws.com",
+     "kafka.us-east-1.amazonaws.com", "redshift-serverless.us-east-1.amazonaws.com", "aoss.us-east-1.amazonaws.com"],
+)  # fmt: skip
+def test_endpoints_with_words_of_customers_names(name: str) -> None:
+    """A bucket may be called as what customers have elsewhere, and a service's own API has its first label."""
+    found = endpoint(name)
+    assert found is not None
+    assert not found.customer
 
 
 def test_all_names_of_the_messaging_services(corpus: Path) -> None:

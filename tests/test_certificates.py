@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 import auditor
 from auditor.tls import certificates
+from auditor.tls.certificate_columns import lifetime, validity
 from auditor.tls.dh_groups import LENGTHS, group_of, known_primes
 from tests import wire
 
@@ -165,6 +166,28 @@ def test_validity_when_it_was_seen(audit_bytes: Run) -> None:
     """A certificate is judged at the time of the handshake, not of the audit."""
     old = made("old", LEAF, begin=SEEN - timedelta(days=400), names=(NAME,))
     assert not wire.only(audit(audit_bytes, handshake(old)).handshakes)["certificate_valid"]
+
+
+def test_validity_at_the_very_second() -> None:
+    """A certificate is good from the second of notBefore to the end of that of notAfter (RFC 5280 4.1.2.5: inclusive)."""
+    first, last = 1_700_000_000 * 10**9, 1_700_000_100 * 10**9
+    path = [certificates.Certificate("x", not_before=first, not_after=last)]
+    times = (first - 1, first, last, last + 999_999_999, last + 10**9)
+    assert [validity(path, time) for time in times] == [False, True, True, True, False]
+    forever = [certificates.Certificate("x", not_before=first, not_after=2**63 - 1)]
+    assert validity(forever, 2**63 - 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "days"),
+    [(366 * 86_400 - 1, "365"), (366 * 86_400, "366"), (367 * 86_400 - 1, "366"), (367 * 86_400, "367"), (-5, "0")],
+)
+def test_how_long_a_certificate_is_good(seconds: int, days: str) -> None:
+    """Whole days from notBefore to notAfter, so that a day is over only when all of it is."""
+    begin = 1_700_000_000 * 10**9
+    own = certificates.Certificate("x", not_before=begin, not_after=begin + seconds * 10**9)
+    assert lifetime(certificates.Chain([own])) == days
+    assert lifetime(certificates.Chain([])) is lifetime(certificates.Chain([certificates.Certificate("y")])) is None
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,32 @@ def test_fields_of_forms() -> None:
     assert list(upload.fields("multipart/form-data; boundary=b0", body[:300])) == ["policy", "x-amz-algorithm"]
 
 
+@pytest.mark.parametrize(
+    ("line", "host", "expected"),
+    [
+        ("GET /index.html", "b.s3-website-us-east-1.amazonaws.com", "not_applicable"),
+        ("GET /index.html", "b.s3-website.us-east-2.amazonaws.com", "not_applicable"),
+        ("OPTIONS /k", "b.s3.us-east-1.amazonaws.com", "not_applicable"),
+        ("GET /p", "a1.execute-api.us-east-1.amazonaws.com", "not_applicable"),
+        ("POST /graphql", "x.appsync-api.us-east-1.amazonaws.com", "not_applicable"),
+        ("GET /v2/", "123456789012.dkr.ecr.us-east-1.amazonaws.com", "not_applicable"),
+        ("POST /topics/a", "a1b2-ats.iot.us-east-1.amazonaws.com", "not_applicable"),
+        ("GET /us-east-1_abc/.well-known/jwks.json", "cognito-idp.us-east-1.amazonaws.com", "not_applicable"),
+        ("GET /index.html", "b.s3-website-us-east-1.amazonaws.com.s3.us-east-1.amazonaws.com", "fail"),
+        ("GET /p", "a.execute-api.s3.us-east-1.amazonaws.com", "fail"),
+        ("GET /.well-known/a", "b.s3.us-east-1.amazonaws.com", "fail"),
+        ("GET /v1/apps", "pinpoint.us-east-1.amazonaws.com", "fail"),
+        ("GET /things", "iot.us-east-1.amazonaws.com", "fail"),
+    ],
+)
+def test_what_needs_no_signature(
+    audit_bytes: Callable[..., auditor.Audit], line: str, host: str, expected: str
+) -> None:
+    """Requests that nobody signs, or whose owner says what is asked for, do not count; a bucket's name makes none of these."""
+    request = f"{line} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    assert said(audit_bytes, [("c", request), ("s", OK)])["REQ101"] == expected
+
+
 def frame(kind: int, flags: int, stream: int, body: bytes) -> bytes:
     return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
 

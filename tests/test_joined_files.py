@@ -290,3 +290,20 @@ def test_what_is_no_erf_is_not_taken_for_it(audit_bytes: Run, data: bytes) -> No
     """Zeros and other bytes are no records of packets."""
     with pytest.raises(auditor.InputError, match="not a pcap"):
         audit_bytes(data)
+
+
+@pytest.mark.parametrize("size", [240, 900])
+@pytest.mark.parametrize("kind", [*range(1, 30), 48])
+def test_one_header_alone_is_no_erf(audit_bytes: Run, kind: int, size: int) -> None:
+    """A header whose record does not end where its file shows it is no proof: other files have such bytes by chance."""
+    header = struct.pack("<II", 77, 1_700_000_000) + bytes([kind, 4]) + struct.pack(">HHH", 60_000, 0, 1400)
+    with pytest.raises(auditor.InputError, match="not a pcap"):
+        audit_bytes(header + b"\x9a" * size)
+
+
+def test_a_packed_capture_of_any_time_behind_a_byte_order_mark_is_no_erf(audit_bytes: Run) -> None:
+    """Of gzip's header, which has a time in it, none is taken for a record of packets."""
+    data = gzip.compress(wire.pcap(packets(1)), mtime=0)
+    for fraction in range(0, 256, 7):  # the byte of the time that stands where a record has its type
+        with pytest.raises(auditor.InputError, match="behind a byte order mark"):
+            audit_bytes(b"\xef\xbb\xbf" + data[:4] + bytes([fraction, 0x90, 9, 107]) + data[8:])

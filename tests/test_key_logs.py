@@ -1,7 +1,11 @@
 """Key logs as programs and editors write them, and what is said of keys that do not open a session."""
 
+import contextlib
 import os
+import shutil
+import ssl
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from auditor.machine import memory
 from auditor.requests import keys as key_logs
 from auditor.requests.inside import FlowOpener
 from auditor.requests.keys import Keys
+from tests import carriers, wire
 from tests.conftest import ROOT
 
 CASES = Path(os.environ.get("AUDITOR_CASES", ROOT.parent / "shared" / "cases")) / "captures"
@@ -93,13 +98,77 @@ def test_two_secrets_of_one_name(label: str) -> None:
     other = SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1")
     for second, words in (
         (SECRET.upper(), None),
-        (other, "different secrets are given by the same name, of which the last one was tried"),
+        (other, "different secrets are given by the same name, of which none that was tried fits"),
     ):
         keys = Keys()
         labels = ["CLIENT_RANDOM"] if label == "CLIENT_RANDOM" else [*HANDSHAKE, *DATA]
         lines = [f"{one} {RANDOM} {SECRET}\n".encode() for one in labels]
         keys.add("log", [*lines, f"{label} {RANDOM} {second}\n".encode()])
         assert keys.lacking([(int(RANDOM[:16], 16), int(RANDOM[16:32], 16))]) == words
+
+
+def session(folder: Path, version: ssl.TLSVersion) -> tuple[bytes, list[str]]:
+    """A capture of one request to AWS over TLS, and the lines of the client's key log."""
+    server_context, client_context = carriers.context(folder), ssl.create_default_context()
+    client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
+    client_context.keylog_filename = str(folder / "own.log")
+    client_context.minimum_version = client_context.maximum_version = version
+    ends = [ssl.MemoryBIO() for _ in range(4)]
+    client = client_context.wrap_bio(ends[0], ends[1], server_hostname=carriers.NAME)
+    server = server_context.wrap_bio(ends[2], ends[3], server_side=True)
+    flights: list[tuple[str, bytes]] = []
+
+    def move() -> None:
+        for who, source, target in (("c", ends[1], ends[2]), ("s", ends[3], ends[0])):
+            if data := source.read():
+                flights.append((who, data))
+                target.write(data)
+
+    for _ in range(3):
+        for end in (client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+            move()
+    client.write(b"GET /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n")
+    move()
+    server.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    move()
+    lines = [one for one in (folder / "own.log").read_text().splitlines() if not one.startswith("#")]
+    return wire.pcap(wire.Talk().open().play(flights, 1200).packets), lines
+
+
+def wrong(line: str, digit: str) -> str:
+    """The same line with another secret."""
+    head, _, secret = line.rpartition(" ")
+    return f"{head} {digit * len(secret)}"
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_each_of_several_secrets_is_tried(
+    tmp_path: Path, audit_bytes: Callable[..., auditor.Audit], version: ssl.TLSVersion
+) -> None:
+    """Of several secrets by one name the one that fits opens a session wherever it stands, and it is said that it was not the last."""
+    capture, own = session(tmp_path, version)
+    traffic = next(line for line in own if line.startswith(("CLIENT_RANDOM", "CLIENT_TRAFFIC_SECRET_0")))
+    others = {digit: [wrong(line, digit) for line in own] for digit in "012"}
+    for lines, is_last in (
+        ([*others["0"], *own], True),
+        ([*own, *others["0"]], False),
+        ([*others["0"], *own, *others["1"], *others["2"]], False),
+        ([*own, wrong(traffic, "3")], False),
+    ):
+        log = tmp_path / "keys.log"
+        log.write_text("\n".join(lines) + "\n")
+        result = audit_bytes(capture, keylog=[log])
+        assert wire.only(result.requests)["status"] == 200
+        told = [note for note in result.manifest["notes"] if "of the same name further on" in note]
+        assert bool(told) != is_last
+    log.write_text("\n".join([*others["0"], *others["1"]]) + "\n")
+    result = audit_bytes(capture, keylog=[log])
+    assert result.requests.empty
+    reason = next(row["reason"] for row in result.rows("verdicts", "rule", "reason") if row["rule"] == "REQ101")
+    assert "none that was tried fits" in reason
 
 
 @pytest.mark.parametrize("line", [LINE + "g", LINE + "-", "X" + LINE, LINE.replace(" ab", " gb"), LINE[:-70]])

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import auditor
 from auditor.decode.control import BgpStream
-from auditor.paths import aws_files, bgp, cloudtrail, mrt, route_files, sensors, witnesses
+from auditor.paths import aws_files, bgp, cloudtrail, mrt, route_files, route_times, sensors, witnesses
 from auditor.paths.fetch import CALLS, fetch, without_secrets
 from auditor.paths.flow_logs import LogReader
 from auditor.paths.routes import Hop, Routes, RoutingTable
@@ -220,7 +220,7 @@ def blobs() -> st.SearchStrategy[bytes]:
     return st.one_of(plain, long_header, set_of_as, med, plain, plain.map(lambda blob: blob[:-1]))
 
 
-def is_as_good(path: mrt.Path, best: mrt.Path) -> bool:
+def is_as_good(path: route_times.RankedHop, best: route_times.RankedHop) -> bool:
     """Whether nothing that a dump has decides between a path and the best: MED compares those of one neighbour alone."""
     comparable = path.hop.as_path[:1] == best.hop.as_path[:1]
     return path.rank[:3] == best.rank[:3] and (path.rank[3] == best.rank[3] or not comparable)

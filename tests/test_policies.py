@@ -49,6 +49,7 @@ GOOD: dict[str, Any] = {
     "forward_secrecy": YES,
     "forward_secrecy_reason": "TLS 1.3 key share in the ServerHello",
     "groups_offered": "X25519MLKEM768 x25519",
+    "certificate_days": "90",
     "certificate_matches": YES,
     "certificate_valid": YES,
     "server_name": "pinpoint-fips.us-east-1.amazonaws.com",
@@ -86,6 +87,10 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "offers-signatures": [{"signatures_offered": "rsa_pkcs1_sha1", **TLS_1_2}, {"signatures_offered": None, **TLS_1_2}],
     "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
     "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
+    "rsa-exponents": [{"certificates": "rsa\t4096\tsha256WithRSAEncryption\t3"}],
+    "certificate-curves": [{"certificates": "ecdsa\tsecp521r1\tsha256WithRSAEncryption"}],
+    "certificate-lifetime": [{"certificate_days": "1097"}],
+    "no-raw-keys": [{"certificates": "ecdsa\tprime256v1\traw public key"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
     "forward-secrecy": [{"forward_secrecy": NO, "forward_secrecy_reason": "psk_ke"}],
     "no-early-data": [{"early_data": YES}],
@@ -158,7 +163,7 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
         bad = "fail" if rule.required else "warn"
         assert bad in {verdict(rule, **{**good, **case}) for case in BAD[rule.check]}, rule.code
         blind = verdict(rule, negotiated=False, has_handshake=False, suite=None, suites_offered=None, group=None,
-                        certificates=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
+                        certificates=None, certificate_days=None, signature_scheme=None, post_quantum_kind=None, server_name=None,
                         groups_offered=None, forward_secrecy=UNKNOWN, early_data=UNKNOWN, established=UNKNOWN,
                         protocol=None, hello_outcome=OUTCOMES.index("not known"),
                         hello_is_large=False, certificate_matches=UNKNOWN, certificate_valid=UNKNOWN,
@@ -173,6 +178,54 @@ def test_certificates_are_on_curves_that_bsi_lists(curve: str, expected: str) ->
     """A curve of the right length is not enough where the source has a list of curves."""
     rule = next(one for one in library.get("bsi-tr-02102-2").rule if one.code == "BSI106")
     assert verdict(rule, certificates=f"ecdsa\t{curve}\tecdsa-with-SHA256") == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "good", "bad"),
+    [
+        ("rfc9325", "BCP107", (3, 65537, 2**300 + 1), (0, 1, 2, 65536)),
+        ("pci-dss-4.0.1", "PCI103", (3, 65537), (0, 1, 65536)),
+        ("anssi", "ANSSI106", (3, 65537), (0, 1, 65536)),
+        ("mozilla-intermediate-6.0", "MIB104", (3, 65537), (0, 1, 65536)),
+        ("nist-800-52r2", "NIST117", (65537, 2**256 - 1), (0, 1, 3, 65535, 65536, 65538, 2**256 + 1)),
+        ("cnsa-1.0", "CNSA111", (65537, 2**256 - 1), (0, 1, 3, 65535, 65536, 65538, 2**256 + 1)),
+        ("bsi-tr-02102-2", "BSI119", (65537, 2**256 + 1, 2**1824 - 1), (0, 1, 3, 65536, 2**1824 + 1)),
+    ],
+)
+def test_exponents_of_rsa_keys(policy: str, code: str, good: tuple[int, ...], bad: tuple[int, ...]) -> None:
+    """Exponents of which no key can be made are refused by all; the range of FIPS 186-5, or BSI's, where the source has one."""
+    rule = next(rule for rule in library.get(policy).rule if rule.code == code)
+    chain = "rsa\t4096\tsha384WithRSAEncryption"
+    assert {verdict(rule, certificates=f"{chain}\t{number}") for number in good} == {"pass"}
+    assert {verdict(rule, certificates=f"{chain}\t{number}") for number in bad} == {"fail" if rule.required else "warn"}
+
+
+def test_exponents_that_nobody_knows() -> None:
+    """A key whose exponent cannot be parsed passes no rule about exponents; the client's key counts as the server's."""
+    rule = next(rule for rule in library.get("nist-800-52r2").rule if rule.code == "NIST117")
+    chain = "rsa\t4096\tsha384WithRSAEncryption"
+    assert verdict(rule, certificates=f"{chain}\t?") == "not_observable"
+    assert verdict(rule, certificates="ecdsa\tprime256v1\tecdsa-with-SHA256") == "not_applicable"
+    assert verdict(rule, certificates=chain, client_certificates=f"{chain}\t3") == "fail"
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "expected"),
+    [
+        ("anssi", "ANSSI106", "fail"),
+        ("bsi-tr-02102-2", "BSI106", "fail"),
+        ("mozilla-intermediate-5.7", "MIA104", "fail"),
+        ("mozilla-intermediate-6.0", "MIB104", "fail"),
+        ("nist-800-52r2", "NIST105", "pass"),
+        ("pci-dss-4.0.1", "PCI103", "pass"),
+        ("rfc9325", "BCP107", "pass"),
+    ],
+)
+@pytest.mark.parametrize("signed", ["ecdsa-with-SHA224", "sha224WithRSAEncryption", "rsassaPss (sha224)"])
+def test_sha_224_under_certificates(policy: str, code: str, expected: str, signed: str) -> None:
+    """SHA-224 is refused where the source asks for SHA-256 or better, and good where it asks for 112 bits."""
+    rule = next(rule for rule in library.get(policy).rule if rule.code == code)
+    assert verdict(rule, certificates=f"ecdsa\tprime256v1\t{signed}") == expected
 
 
 @pytest.mark.parametrize("scheme", ["sm2sig_sm3", "ed25519", "gostr34102012_256a", "rsa_pkcs1_sha1", "0x1234"])

@@ -27,6 +27,7 @@ SIGNATURES = [
 ]
 CERTIFICATES = {
     "rsa 1024": ("rsa", 1024), "rsa 2048": ("rsa", 2048), "rsa 3072": ("rsa", 3072), "rsa 4096": ("rsa", 4096),
+    "rsa 3072, exponent 3": ("rsa", "3072 3"), "rsa 3072, exponent 1": ("rsa", "3072 1"), "secp256k1": ("ecdsa", "secp256k1"),
     "dsa 1024": ("dsa", 1024), "dsa 3072": ("dsa", 3072), "P-192": ("ecdsa", "prime192v1"), "P-224": ("ecdsa", "secp224r1"),
     "P-256": ("ecdsa", "prime256v1"), "P-384": ("ecdsa", "secp384r1"), "P-521": ("ecdsa", "secp521r1"),
     "brainpool 160": ("ecdsa", "brainpoolP160r1"), "brainpool 256": ("ecdsa", "brainpoolP256r1"),
@@ -34,7 +35,8 @@ CERTIFICATES = {
 }  # fmt: skip
 STRENGTH = {"sect163k1": 163, "sect163r1": 163, "sect163r2": 163, "sect193r1": 193, "sect193r2": 193}
 STRENGTH |= {"secp160k1": 160, "secp160r1": 160, "secp160r2": 160, "secp192k1": 192, "secp192r1": 192}
-NIST_CURVES = {"secp256r1", "secp384r1", "secp521r1"}
+NIST_CURVES = {"secp224r1", "secp256r1", "secp384r1", "secp521r1"}  # SP 800-56A Appendix D, but for the binary ones
+JUDGED = ("cipher-suites", "groups", "signature-schemes", "certificate-strength", "certificate-curves", "rsa-exponents")
 
 
 def judged(policy: str, **columns: list[Any]) -> np.ndarray:
@@ -46,7 +48,7 @@ def judged(policy: str, **columns: list[Any]) -> np.ndarray:
     some = Facts(count, lambda name: made[name] if name in made else np.repeat(np.asarray(getattr(one, name)), count))
     bad = np.zeros(count, bool)
     for rule in library.get(policy).rule:
-        if rule.check in ("cipher-suites", "groups", "signature-schemes", "certificate-strength"):
+        if rule.check in JUDGED:
             if rule.parameters.get("offered") or rule.begins is not None:
                 continue
             bad |= np.isin(CHECKS[rule.check].function(some, rule.required, rule.parameters).verdict, (FAIL, WARN))
@@ -67,7 +69,7 @@ def rfc9325(suite: str) -> bool:
 
 
 def nist(suite: str) -> bool:
-    """SP 800-52r2 3.3.1: AES with (EC)DHE, or a suite of TLS 1.3 with AES; nothing else."""
+    """SP 800-52r2 3.3.1: AES with (EC)DHE, or a suite of TLS 1.3 with AES; static keys should not be preferred to these."""
     if re.fullmatch(r"TLS_AES_(128|256)_(GCM_SHA(256|384)|CCM(_8)?_SHA256)", suite):
         return False
     return re.match(r"TLS_(ECDHE|DHE|PSK_DHE)_?\w*WITH_AES_(128|256)_(GCM|CCM|CBC)", suite) is None or "_anon_" in suite
@@ -121,6 +123,14 @@ GROUP_TABLES: dict[str, Callable[[str], bool]] = {
         weak_group(name)
         or (name not in NIST_CURVES | {"SecP256r1MLKEM768", "SecP384r1MLKEM1024"} and not name.startswith("ffdhe"))
     ),
+    # SP 800-56A Appendix D and FIPS 203; SP 800-56C 2: of hybrids the first secret counts, which is ML-KEM's beside X25519 alone.
+    "fips-endpoints": lambda name: (
+        not re.fullmatch(
+            r"secp(224|256|384|521)r1|sect(233|283|409|571)[kr]1|ffdhe\d+|MLKEM\d+|(X25519|SecP256r1)MLKEM768|SecP384r1MLKEM1024"
+            r"|SecP256r1Kyber768Draft00",
+            name,
+        )
+    ),
     "cnsa-1.0": lambda name: name not in ("secp384r1", "ffdhe3072", "ffdhe4096"),  # RFC 9151 5.1, 5.3
     "bsi-tr-02102-2": lambda name: (
         weak_group(name, 3000)
@@ -150,12 +160,21 @@ def weak_signature(name: str) -> bool:
     return name.endswith(("md5", "sha1"))
 
 
-def bad_certificate(least: int, curve: int, kinds: set[str]) -> Callable[[str, Any], bool]:
+def shown(kind: str, size: Any) -> str:
+    """A certificate as facts describe it; behind an RSA key's length may be its exponent."""
+    bits, *exponent = str(size).split()
+    return "\t".join([kind, bits, "sha384WithRSAEncryption", *exponent])
+
+
+def bad_certificate(least: int, curve: int, kinds: set[str], exponent: int = 3) -> Callable[[str, Any], bool]:
+    """Keys of other kinds, of less bits, on smaller curves, and RSA's with exponents under ``exponent``."""
+
     def table(kind: str, size: Any) -> bool:
         if kind not in kinds:
             return True
-        if isinstance(size, int):
-            return size < least
+        if kind in ("rsa", "dsa"):
+            bits, *public = str(size).split()
+            return int(bits) < least or any(int(one) < exponent for one in public)
         digits = re.search(r"\d{3}", str(size))
         return digits is not None and int(digits[0]) < curve
 
@@ -169,18 +188,20 @@ SIGNED_TABLES: dict[str, tuple[Callable[[str], bool], Callable[[str, Any], bool]
     # Its table of signature algorithms has RSA, DSA and ECDSA.
     "bsi-tr-02102-2": (
         lambda name: weak_signature(name) or name.startswith("ed"),
-        bad_certificate(3000, 250, {"rsa", "dsa", "ecdsa"}),
+        lambda kind, size: (
+            bad_certificate(3000, 250, {"rsa", "dsa", "ecdsa"}, 65537)(kind, size) or size == "secp256k1"
+        ),
     ),
     "nist-800-52r2": (
         lambda name: weak_signature(name) or name.startswith("dsa"),
+        # Table 3-1: on a curve of SP 800-186, which should be P-256 or P-384; FIPS 186-5 A.1.1: exponents above 2^16.
         lambda kind, size: (
-            kind not in ("rsa", "ecdsa")
-            or (size < 2048 if kind == "rsa" else size not in ("prime256v1", "secp384r1", "secp521r1"))
+            bad_certificate(2048, 0, {"rsa"}, 65537)(kind, size) and size not in ("prime256v1", "secp384r1")
         ),
     ),
     "cnsa-1.0": (
         lambda name: not name.endswith("sha384"),
-        lambda kind, size: not ((kind == "rsa" and size >= 3072) or size == "secp384r1"),
+        lambda kind, size: bad_certificate(3072, 0, {"rsa"}, 65537)(kind, size) and size != "secp384r1",
     ),
 }
 
@@ -189,7 +210,6 @@ SIGNED_TABLES: dict[str, tuple[Callable[[str], bool], Callable[[str, Any], bool]
 def test_signatures_and_certificates(policy: str) -> None:
     """Of every signature with every kind of certificate the policy says what the tables say."""
     cases = list(itertools.product(SIGNATURES, CERTIFICATES.values()))
-    signed = "sha384WithRSAEncryption"
     bad = judged(
         policy,
         suite=["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"] * len(cases),
@@ -197,7 +217,7 @@ def test_signatures_and_certificates(policy: str) -> None:
         version_name=["TLS 1.2"] * len(cases),
         group=["secp384r1"] * len(cases),
         signature_scheme=[name for name, _ in cases],
-        certificates=[f"{kind}\t{size}\t{signed}" for _, (kind, size) in cases],
+        certificates=[shown(kind, size) for _, (kind, size) in cases],
     )
     of_signature, of_certificate = SIGNED_TABLES[policy]
     expected = [of_signature(name) or of_certificate(kind, size) for name, (kind, size) in cases]

@@ -11,6 +11,7 @@ import lz4.frame
 import pytest
 import zstandard
 
+from auditor.capture.blocks import CLOSEST, PackedBlocks
 from auditor.capture.pcap import PcapHeader
 from auditor.capture.record_forms import settled
 from tests import wire
@@ -139,3 +140,34 @@ def test_gzip_gives_all_before_damage(audit_bytes: Any) -> None:
     row = wire.only(audit_bytes(packed + b"\x07" * 40).captures)
     assert row["status"] == "damaged"
     assert row["packets"] == (len(half) - 24) // (len(PACKETS[0]) + 16)
+
+
+@pytest.mark.parametrize("name", ["zst", "lz4"])
+@pytest.mark.parametrize("behind", [b"", b"well packed"])
+def test_blocks_before_a_damaged_one_are_given(audit_bytes: Any, name: str, behind: bytes) -> None:
+    """Of a large file nothing is lost that lies in whole blocks before the damage, though it came with it in one read."""
+    packets = [RANDOM.randbytes(1500) for _ in range(2500)]  # more than what is unpacked once more at the end
+    packer: Any = zstandard.ZstdCompressor().compressobj() if name == "zst" else lz4.frame.LZ4FrameCompressor()
+    begin = b"" if name == "zst" else packer.begin()
+    packed = begin + packer.compress(wire.pcap(packets))
+    packed += packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) if name == "zst" else b""
+    if name == "lz4":
+        packed += packer.flush()[:-4]  # the mark of the end
+    # A block of a kind that is reserved, or one that is longer than blocks are.
+    damage = b"\xff\xff\xff" if name == "zst" else b"\xff\xff\xff\x7f"
+    row = wire.only(audit_bytes(packed + damage + behind).captures)
+    assert (row["packets"], row["status"]) == (len(packets), "damaged")
+
+
+def test_small_blocks_are_unpacked_together() -> None:
+    """However small the blocks of a file are, calls of the library get enough bytes to be worth it."""
+    packer = zstandard.ZstdCompressor().compressobj()
+    packed = b"".join(
+        packer.compress(bytes([k % 256])) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for k in range(3000)
+    )
+    for size in (1, 100, 4096, len(packed)):
+        blocks, calls, at = PackedBlocks("zstd"), 0, 0
+        while at < len(packed):
+            at += blocks.take(packed[at : at + size])
+            calls += 1
+        assert calls <= len(packed) // min(size, CLOSEST) + 1

@@ -197,6 +197,7 @@ def test_operations_that_get_credentials_need_none(host: str, method: str, path:
         ("/v2/email/a@example.com", "/v2/email/{id}"),
         ("/a/550e8400-e29b-41d4-a716-446655440000", "/a/{id}"),
         ("/%2B12065550142/x", "/{id}/x"),
+        ("/us-east-1_AbC123xyz/.well-known/jwks.json", "/{id}/.well-known/jwks.json"),
         ("/" + "/".join("abcdefghijklmnopqrstuvwxyz"[k] for k in range(20)), "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/…"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 
 from auditor.audit.described import Described
 from auditor.decode import frames
+from auditor.flows import frame_columns
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
@@ -294,6 +295,11 @@ class DescribedFacts(FlowFacts):
         return self.described.handshakes.chain.take(self.described.handshake)
 
     @fact
+    def certificate_days(self) -> Texts:
+        """For how many days the server's own certificate is good, from its beginning to its end."""
+        return self.described.handshakes.lifetime.take(self.described.handshake)
+
+    @fact
     def certificate_unread(self) -> Texts:
         """Why the server's certificates are not known though they were sent in clear."""
         return self.described.handshakes.chain_unread.take(self.described.handshake)
@@ -329,11 +335,13 @@ def _hello_reasons(described: Described) -> Array:
     rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
     shakes, at = rows.handshakes, rows.handshake_flow
     clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
+    whole = frame_columns.wholes(shakes["client_frame"], described.flows.captures)
     reasons = np.full(len(place), None, object)
     has = np.flatnonzero(place >= 0)
     for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
         k = int(place[flow])
-        same = (clients == clients[k]) & (servers == servers[k]) & (shakes["started"] > shakes["started"][k])
+        same = (clients == clients[k]) & (servers == servers[k]) & (whole == whole[k])
+        same &= shakes["started"] > shakes["started"][k]
         smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
         reasons[flow] = delivery.reason(k)
         if smaller.any():

@@ -53,8 +53,7 @@ class Run:
             elif isinstance(event, CapturesEnded):
                 self._write(self.pipeline.flush(event.sources))
                 self._groups.append(event)
-                if self.pipeline.keeping is not None:
-                    self.pipeline.keeping.network(event.control)
+                self.pipeline.keep_ended(event.control)
                 odd = self.pipeline.warnings()
                 network = self.pipeline.judge.network
                 self.sink.write("network", network_table(event.control, network, event.interfaces))
@@ -84,7 +83,7 @@ class Run:
                 self.keeping.copy(kept.bytes(kept.size), kept.digests(kept.size))
 
     def _batch(self, batch: Batch) -> None:
-        if batch.generation != self._generation:
+        if batch.generation != self._generation or batch.parts:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
         self._write(self.pipeline.run(batch))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from auditor.capture.live import LiveCapture
     from auditor.machine.memory import Ceiling
     from auditor.paths.witnesses import Span
+    from auditor.reading.following import Reading
     from auditor.requests.inside import FlowOpener
 
 LOOKED_AT = 1 << 20  # bytes
@@ -176,10 +177,18 @@ def _read(
         if meanwhile is not None and is_long(inputs):
             meanwhile()
         span = reading.span if going is None else None  # what was read before may be of another time
-        return _take(lambda run: run.take(reading), inputs, brought, inside, live, progress, ceiling, going, span)
+        take = partial(_take_apart, reading) if options.apart else lambda run: run.take(reading)
+        return _take(take, inputs, brought, inside, live, progress, ceiling, going, span)
     finally:
         reading.close()
         inside.close()
+
+
+def _take_apart(reading: "Reading", run: "Run") -> None:
+    """Take captures that are audited apart, small ones together."""
+    from auditor.audit.apart import with_joined
+
+    run.take(with_joined(reading, run.pipeline.may_join))
 
 
 def _load_what_ends_it(meanwhile: Callable[[], object] | None, options: Options) -> None:

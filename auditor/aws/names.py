@@ -37,6 +37,17 @@ SUFFIXES = {
     "csphome.adc-e.uk": "aws-iso-e",
     "csphome.hci.ic.gov": "aws-iso-f",
 }
+# Domains under which AWS names what customers have there (AWS General Reference and the services' guides): partition, service.
+OF_CUSTOMERS = {
+    "cloudfront.net": ("aws", "cloudfront"),
+    "cloudfront.cn": ("aws-cn", "cloudfront"),
+    "awsglobalaccelerator.com": ("aws", "globalaccelerator"),
+    "awsapprunner.com": ("aws", "apprunner"),
+    "elasticbeanstalk.com": ("aws", "elasticbeanstalk"),
+    "amazoncognito.com": ("aws", "cognito-idp"),
+    "amplifyapp.com": ("aws", "amplify"),
+}
+SUFFIXES |= {suffix: partition for suffix, (partition, _) in OF_CUSTOMERS.items()}
 REGION = re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx|cn|eusc|us-gov|us-iso[a-z]?|eu-isoe)(?:-[a-z]+){1,3}-\d{1,2}")
 
 # Of what AWS has beside its APIs, only the console and its sign-in are endpoints.
@@ -48,6 +59,10 @@ PAGE_SERVICES = ("console", "signin", "signin-fips")
 
 # Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
 CUSTOMER_LABELS = {"elb", "compute", "compute-1", "elasticbeanstalk", "rds", "cache", "redshift", "es", "aoss", "eks"}
+# Names of services that stand in names of endpoints beside those that they are known by.
+OTHER_NAMES = {"queue": "sqs", "ddb": "dynamodb"}
+LABEL = re.compile(r"[a-z0-9_*]([a-z0-9_-]{0,61}[a-z0-9_])?")
+LONGEST = 253  # of a name: RFC 1035 2.3.4, without the root's dot
 
 PINPOINT_SERVICES = {
     "pinpoint": "pinpoint",
@@ -73,8 +88,8 @@ class Endpoint:
 
 
 def normal(name: str) -> str:
-    """Lower case, without a trailing dot."""
-    return name.lower().removesuffix(".")
+    """Lower case, without a trailing dot. What is no ASCII stays: the sign for Kelvin is no letter of a host name."""
+    return (name.lower() if name.isascii() else name).removesuffix(".")
 
 
 def host_of(authority: str | None) -> str:
@@ -112,11 +127,13 @@ def endpoint(name: str) -> Endpoint | None:
     """
     name = normal(name)
     suffix = _suffix(name)
-    if suffix is None:
+    if suffix is None or not name.isascii() or len(name) > LONGEST:
         return None
     labels = name[: -len(suffix) - 1].split(".")
-    if any(not re.fullmatch(r"[a-z0-9_*]([a-z0-9_-]*[a-z0-9_])?", label) for label in labels):
+    if any(not LABEL.fullmatch(label) for label in labels):
         return None
+    if suffix in OF_CUSTOMERS:
+        return _of_customer(labels, *OF_CUSTOMERS[suffix])
     if suffix in PAGES and labels[-1] not in PAGE_SERVICES:
         return None
     if suffix == "signin.aws":
@@ -126,10 +143,14 @@ def endpoint(name: str) -> Endpoint | None:
     before, region, after = _parted(labels)
     says_so = region is not None and before == ["fips", "eks"] and not after  # EKS has it in front, in every Region
     is_listed = says_so or name in fips_endpoints()
-    customer = suffix == "on.aws" or bool(CUSTOMER_LABELS & set(after + before[1:])) or "elb" in labels
     service = _service(before, after)
-    if region is None and service is not None:
-        service, region = _hyphenated(service)
+    customer = (
+        suffix == "on.aws" or bool(CUSTOMER_LABELS & {*after, *before[1:]}) or bool({"elb", "compute"} & {*labels})
+    )
+    customer |= service is not None and service.startswith("vpce-svc-")  # what somebody offers by PrivateLink
+    customer &= service is None or not IS_S3.match(service)  # what stands before S3's label names a bucket
+    if service is not None:
+        service, region = _hyphenated(service, region)
     may_say = not after or suffix in PAGES  # elsewhere what stands behind a Region may be a customer's
     fips = is_listed or (may_say and service is not None and service.endswith("-fips"))
     if service is not None:
@@ -137,11 +158,22 @@ def endpoint(name: str) -> Endpoint | None:
     return Endpoint(
         PINPOINT_SERVICES.get(service or "", service),
         region,
-        "aws-us-gov" if region is not None and region.startswith("us-gov-") else partition,
+        _partition(region, partition),
         fips,
         interface,
-        (customer or "compute" in labels) and not is_listed,
+        customer and not is_listed,
     )
+
+
+def _partition(region: str | None, partition: str) -> str:
+    """The partition of a Region under a suffix that AWS GovCloud shares."""
+    return "aws-us-gov" if region is not None and region.startswith("us-gov-") else partition
+
+
+def _of_customer(labels: list[str], partition: str, service: str) -> Endpoint:
+    """What a name of something that a customer has says; Cognito's sign-in pages may be of a FIPS endpoint."""
+    region = next((label for label in reversed(labels) if REGION.fullmatch(label)), None)
+    return Endpoint(service, region, _partition(region, partition), "auth-fips" in labels, customer=True)
 
 
 @cache
@@ -173,24 +205,32 @@ def _unregional(labels: list[str], partition: str) -> str:
 
 def _parted(labels: list[str]) -> tuple[list[str], str | None, list[str]]:
     """The labels before the Region, the Region, and those after it."""
-    for at in range(len(labels) - 1, -1, -1):
+    end = len(labels) if not IS_S3.match(labels[-1]) else 0  # before S3's label a bucket may be called as a Region is
+    for at in range(end - 1, -1, -1):
         if REGION.fullmatch(labels[at]):
             return labels[:at], labels[at], labels[at + 1 :]
     return labels, None, []
 
 
-def _hyphenated(service: str) -> tuple[str, str | None]:
-    """A service on which its Region hangs with a hyphen, as ``s3-us-west-2`` (Amazon S3 User Guide, legacy endpoints)."""
-    match = re.fullmatch(rf"(s3(?:-website|-fips)?)-({REGION.pattern})", service)
+IS_S3 = re.compile(r"s3(?:-|$)")
+_S3_EXPRESS = re.compile(r"s3express(-fips)?-[a-z]{3,5}\d-az\d+")  # and the Availability Zone
+
+
+def _hyphenated(service: str, region: str | None) -> tuple[str, str | None]:
+    """A service on which its Region hangs with a hyphen, as ``s3-us-west-2`` (Amazon S3 User Guide, legacy endpoints), or its zone."""
+    zone = _S3_EXPRESS.fullmatch(service)
+    if zone is not None:
+        return f"s3express{zone[1] or ''}", region
+    match = re.fullmatch(rf"(s3(?:-website|-fips)?)-({REGION.pattern})", service) if region is None else None
     if match is not None:
         return match[1].replace("-website", ""), match[2]
-    return ("s3", "us-east-1") if service == "s3-external-1" else (service, None)
+    return ("s3", "us-east-1") if service == "s3-external-1" else (service, region)
 
 
 def _service(before: list[str], after: list[str]) -> str | None:
     """The service among the labels before and after the Region."""
     if after:  # us-east-1.elb.amazonaws.com, eu-west-1.queue…
-        return after[-1]
+        return OTHER_NAMES.get(after[-1], after[-1])
     if not before:
         return None
     if len(before) >= 2 and before[-1] in ("pinpoint", "pinpoint-fips") and before[-2] == "sms-voice":
@@ -200,18 +240,20 @@ def _service(before: list[str], after: list[str]) -> str | None:
         last = before[-2]
     if last in ("s3-website", "s3-accelerate", "s3-accesspoint", "s3-accesspoint-fips"):
         return "s3-fips" if last.endswith("-fips") else "s3"
-    return last
+    if last == "s3-global":  # Multi-Region Access Points
+        return "s3"
+    return OTHER_NAMES.get(last, last)
 
 
 def imitates(name: str) -> bool:
     """Whether a name that is not AWS's carries an AWS name inside, as ``pinpoint.us-east-1.amazonaws.com.evil.example``."""
     name = normal(name)
-    if endpoint(name) is not None or name in SUFFIXES:
+    if _suffix(name) is not None or name in SUFFIXES:
         return False
     labels = name.split(".")
     inner = ".".join(labels[:-1])
     dotted = f".{name}"
-    if any(f"{suffix}." in dotted and not name.endswith(suffix[1:]) for suffix in _BEHIND_LABELS):
+    if any(f"{suffix}." in dotted and not name.endswith(suffix[1:]) for suffix in _BEHIND_LABELS if "ws" in suffix):
         return True
     swapped = inner.replace("-", "").replace("0", "o").replace("1", "l")
     return any(word in labels or word in swapped for word in ("amazonaws", "amazonwebservices"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from auditor.capture import folders
+from auditor.capture.blocks import WALKS, PackedBlocks
 from auditor.capture.rescue import Rescuer
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
@@ -98,7 +99,7 @@ UNPACKERS: dict[str, Callable[[], Any]] = {
 def unpacker(name: str) -> Unpacker:
     """What unpacks the compression ``name``. Raises InputError when the library for it is not installed."""
     try:
-        return Rescuer(UNPACKERS[name], damage())
+        return Rescuer(UNPACKERS[name], damage(), PackedBlocks(name) if name in WALKS else None)
     except ImportError as error:
         raise InputError(f"reading {name} needs the Python package {error.name}: pip install {error.name}") from error
 

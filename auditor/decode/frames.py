@@ -24,6 +24,11 @@ def capture(frame: int) -> int:
     return frame >> BITS
 
 
+class Apart(list[str]):
+    """Names of captures of which each is audited by itself, though flows of several are in one batch."""
+
+
 def words(frame: int, captures: Sequence[str]) -> str:
-    """A frame in words: with its capture's name where there are several."""
-    return f"{number(frame)} of {captures[capture(frame)]}" if len(captures) > 1 else str(number(frame))
+    """A frame in words: with its capture's name where several are audited as one."""
+    several = len(captures) > 1 and not isinstance(captures, Apart)
+    return f"{number(frame)} of {captures[capture(frame)]}" if several else str(number(frame))

@@ -26,6 +26,7 @@ Row = dict[str, Any]
 Rows = list[Row]
 
 MOST_NAMED = 5
+VPN_GATEWAYS = ("VpnGatewayId", "TransitGatewayId", "CoreNetworkArn")  # what a VPN ends on (EC2 API, VpnConnection)
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 
 
@@ -201,10 +202,10 @@ class Account:
         outside = _distinct([text(t, "OutsideIpAddress") for t in tunnels + telemetry])
         # AWS sends what it has static routes for, and the site what lies behind the gateway.
         routes = [text(r, "DestinationCidrBlock") for r in rows.objects(row, "Routes") if r.get("State") != "deleted"]
-        gateway = text(row, "VpnGatewayId") or text(row, "TransitGatewayId")
+        gateway = next(filter(None, (text(row, name) for name in VPN_GATEWAYS)), None)
         prefixes = self._behind_gateways.get(gateway or "", [])
         name = text(row, "VpnConnectionId")
-        if not name or row.get("State") in GONE or not (outside or prefixes):
+        if not name or row.get("State") in GONE or not (outside or gateway):
             return None
         section: Row = {
             "name": name,
@@ -215,6 +216,8 @@ class Account:
         }
         if row.get("State", "available") != "available":
             section["state"] = row["State"]
+        elif row.get("GatewayAssociationState") == "not-associated":
+            section["state"] = "down"  # no gateway at AWS's end
         elif telemetry and all(t.get("Status") == "DOWN" for t in telemetry):
             section["state"] = "down"
         if options.get("OutsideIpAddressType") == "PrivateIpv4":

@@ -6,11 +6,12 @@ message, whose marker of sixteen 0xFF bytes cannot be mistaken.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from auditor.decode.control import Address, BgpStream
 from auditor.paths.mrt import attributes
+from auditor.paths.route_times import FOREVER, RankedHop, RouteTimes
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import Prefix
 
@@ -22,7 +23,11 @@ CAPABILITIES = 2  # optional parameter of an OPEN
 FOUR_OCTETS, ADD_PATH = 65, 69
 VERSIONS, UNICAST = {1: 4, 2: 6}, 1  # address families, and the subsequent one that is read
 MP_REACH, MP_UNREACH = 14, 15
-FOREVER = 1 << 62
+IDENTIFIER = 4  # bytes of a path identifier (RFC 7911 3)
+UNREADABLE = RankedHop(
+    (0, 0, 0, 0), Hop(protocol="bgp")
+)  # whoever gets such attributes does not use the route (RFC 7606 2)
+Identified = tuple[Prefix, int]  # with its path identifier
 Key = tuple[Address, int, Address, int]
 LARGEST = 65535  # RFC 8654
 
@@ -122,44 +127,56 @@ def _capabilities(data: bytes, message: OpenMessage) -> None:
         at += 2 + data[at + 1]
 
 
-def _prefixes(data: bytes, version: int, identified: bool | None) -> list[Prefix]:
+@dataclass(frozen=True)
+class Encoding:
+    """How a speaker writes its updates; None where it is not known, and taken as it fits.
+
+    ``wide``: AS numbers have four bytes; ``identified``: prefixes of an address family have path identifiers.
+    """
+
+    wide: bool | None
+    identified: Mapping[int, bool | None]
+
+
+def _prefixes(data: bytes, version: int, identified: bool | None) -> list[Identified]:
     """NLRI. ``identified``: each prefix has a path identifier in front; None: no OPEN was seen, so as it fits.
 
     The first bytes of a small identifier read as prefixes of length 0, which nobody announces twice.
     """
     plain, fits = _read_prefixes(data, version, 0)
-    if identified is False or (identified is None and fits and sum(not p[2] for p in plain) < 2):
+    if identified is False or (identified is None and fits and sum(not p[2] for p, _ in plain) < 2):
         return plain
-    with_identifiers, fits = _read_prefixes(data, version, 4)
+    with_identifiers, fits = _read_prefixes(data, version, IDENTIFIER)
     return with_identifiers if fits or identified else plain
 
 
-def _read_prefixes(data: bytes, version: int, extra: int) -> tuple[list[Prefix], bool]:
-    """The prefixes, and whether they fill the bytes."""
+def _read_prefixes(data: bytes, version: int, extra: int) -> tuple[list[Identified], bool]:
+    """The prefixes with their identifiers (0 for none), and whether they fill the bytes."""
     at, bits = extra, 32 if version == 4 else 128
-    prefixes: list[Prefix] = []
+    prefixes: list[Identified] = []
     while at < len(data):
         length = data[at]
         size = (length + 7) // 8
         if length > bits or at + 1 + size > len(data):
             return prefixes, False
         network = int.from_bytes(data[at + 1 : at + 1 + size], "big") << (bits - 8 * size)
-        prefixes.append((version, network >> (bits - length) << (bits - length), length))
+        prefix = version, network >> (bits - length) << (bits - length), length
+        prefixes.append((prefix, int.from_bytes(data[at - extra : at], "big")))
         at += 1 + size + extra
     return prefixes, at == len(data) + extra
 
 
-def _hop(blob: bytes, wide: bool | None) -> Hop:
-    """The attributes' hop; where no OPEN states how wide AS numbers are, as they fit."""
+def _path(blob: bytes, wide: bool | None) -> RankedHop:
+    """The path that attributes describe; where it is not known how wide AS numbers are, as they fit."""
     for width in (True, False) if wide is None else (wide,):
         try:
-            return attributes(blob, width, abbreviated=False).hop
+            return attributes(blob, width, abbreviated=False)
         except ValueError:
             continue
-    return Hop(protocol="bgp")
+    return UNREADABLE
 
 
-def _reach(blob: bytes, session: "BgpSession") -> Iterator[tuple[bool, Prefix]]:
+def _reach(blob: bytes, encoding: Encoding) -> Iterator[tuple[bool, Identified]]:
     """(announced or withdrawn, prefix) of the multiprotocol attributes (RFC 4760), unicast only."""
     at = 0
     while at + 3 <= len(blob):
@@ -176,48 +193,22 @@ def _reach(blob: bytes, session: "BgpSession") -> Iterator[tuple[bool, Prefix]]:
                 if len(value) < 5:
                     continue
                 start = 5 + value[3]
-            for prefix in _prefixes(value[start:], version, session.identified(version)):
+            for prefix in _prefixes(value[start:], version, encoding.identified.get(version)):
                 yield kind == MP_REACH, prefix
 
 
-def _updates(body: bytes, session: "BgpSession") -> tuple[list[Prefix], bytes, list[Prefix]] | None:
+def _updates(body: bytes, encoding: Encoding) -> tuple[list[Identified], bytes, list[Identified]] | None:
     """(withdrawn, attributes, announced) of an UPDATE (RFC 4271 4.3)."""
     size = int.from_bytes(body[:2], "big")
     if len(body) < 4 + size:
         return None
-    identified = session.identified(4)
+    identified = encoding.identified.get(4)
     gone = _prefixes(body[2 : 2 + size], 4, identified)
     begin = 4 + size
     length = int.from_bytes(body[begin - 2 : begin], "big")
     if len(body) < begin + length:
         return None
     return gone, body[begin : begin + length], _prefixes(body[begin + length :], 4, identified)
-
-
-class _Table:
-    """What a side has announced at some moment; ended routes go into ``routes`` with the times they were in force."""
-
-    def __init__(self, routes: Routes, alive: list[tuple[int, int]]) -> None:
-        self.routes, self._alive = routes, alive
-        self.routes.valid = []
-        self._now: dict[Prefix, tuple[Hop, int]] = {}
-
-    def begin(self, prefix: Prefix, hop: Hop, when: int) -> None:
-        self.end(prefix, when)
-        self._now[prefix] = hop, when
-
-    def end(self, prefix: Prefix, when: int) -> None:
-        old = self._now.pop(prefix, None)
-        if old is None:
-            return
-        for begin, end in self._alive:
-            since, until = max(begin, old[1]), min(end, when)
-            if since < until:
-                self.routes.add(prefix, old[0], (since, until))
-
-    def end_all(self, when: int) -> None:
-        for prefix in list(self._now):
-            self.end(prefix, when)
 
 
 @dataclass
@@ -248,11 +239,13 @@ class BgpSession:
                 periods.append((when, until))
         return periods
 
-    def identified(self, version: int) -> bool | None:
-        """Whether what this side announces has path identifiers; None where not both OPENs were seen."""
+    @property
+    def encoding(self) -> Encoding:
+        """How this side writes; not known where not both OPENs were seen."""
         if self.mine is None or self.theirs is None:
-            return None
-        return version in self.mine.sends and version in self.theirs.takes
+            return Encoding(self.wide, {})
+        both = self.mine.sends & self.theirs.takes
+        return Encoding(self.wide, {version: version in both for version in VERSIONS.values()})
 
 
 @dataclass
@@ -293,10 +286,10 @@ def announcers(streams: dict[Key, BgpStream]) -> list[Announcer]:
         begun = max(own, default=mine.messages[0][2] if mine.messages else 0)
         ended = min(mine.ended, theirs.ended if theirs else FOREVER)
         ended = min([ended, *(when for when in begins[frozenset((source, target))] if when > begun)])
-        table = _Table(announcer.routes, session.alive([when for _, _, when in mine.messages], ended))
+        table = RouteTimes(announcer.routes, session.alive([when for _, _, when in mine.messages], ended))
         for kind, body, when in mine.messages:
-            if kind == UPDATE and (parts := _updates(body, session)) is not None:
-                _apply(table, parts, session, when)
+            if kind == UPDATE:
+                apply(table, body, session.encoding, source, when)
         table.end_all(FOREVER)
         if len(announcer.routes) or announcer.number is not None:
             sides.append(announcer)
@@ -318,13 +311,16 @@ def _speak(one: _BgpDirection, two: _BgpDirection) -> bool:
     return one.is_alive and two.is_alive and bool(one.stream.macs & back)
 
 
-def _apply(table: _Table, parts: tuple[list[Prefix], bytes, list[Prefix]], session: BgpSession, when: int) -> None:
+def apply(table: RouteTimes, body: bytes, encoding: Encoding, speaker: Hashable, when: int) -> None:
+    """Take an UPDATE of a speaker into a table; one that is cut short says nothing."""
+    parts = _updates(body, encoding)
+    if parts is None:
+        return
     gone, blob, announced = parts
-    reached = list(_reach(blob, session))
-    for prefix in [*gone, *(p for fresh, p in reached if not fresh)]:
-        table.end(prefix, when)
+    reached = list(_reach(blob, encoding))
+    for prefix, identifier in [*gone, *(p for fresh, p in reached if not fresh)]:
+        table.withdraw(speaker, prefix, identifier, when)
     fresh = [*announced, *(p for new, p in reached if new)]
-    hop = _hop(blob, session.wide) if fresh else None
-    for prefix in fresh:
-        assert hop is not None
-        table.begin(prefix, hop, when)
+    path = _path(blob, encoding.wide) if fresh else UNREADABLE
+    for prefix, identifier in fresh:
+        table.announce(speaker, prefix, identifier, path, when)

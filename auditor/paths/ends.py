@@ -123,13 +123,14 @@ class Ends:
         return np.asarray(self.behind(link, direction) & unknown)
 
     def accepted(self, link: Link) -> Array:
-        """Flows whose client AWS sends to by a link, the server being one that AWS sends from."""
+        """Flows whose client AWS sends to by a link, the server being one that AWS sends from: where it says which, one of them."""
         if not self._sources.have(link.name, self._found_from):
             return np.zeros(len(self.flows), bool)
         server = self.inside("server", link.sources)
         mine = self._sources.having(link.name, self._from) & ~server & self.of_site(link.site)
         if isinstance(link, VirtualInterface) and link.kind == "public":
-            return np.asarray(mine & self.flows.is_aws("server") & self.public["server"])
+            mine &= self.flows.is_aws("server") & self.public["server"]
+            return np.asarray(mine & self.behind(link, "server") if link.prefixes else mine)
         return np.asarray(mine & (self.behind(link, "server") | self.vpc["server"]))
 
     def plausible(self, link: Link) -> Array:

@@ -13,8 +13,9 @@ kind                what it is                                                  
 ``mirror``          they came out of a VPC traffic mirror, both addresses inside VPCs         confirmed
 ``interface+mac``   captured on the link's interface, and exchanged with its peer's MAC       likely
 ``mac``             they are exchanged with the peer's MAC, the tag not known or stripped     likely
-``tunnel``          they are in a tunnel between the ends of a VPN, in both directions; or    likely
-                    in one whose outer frames are a link's, and both ends fit that link
+``tunnel``          they are in a tunnel whose outer frames have a link's VLAN and its peer's  confirmed
+                    MAC, in both directions, and both ends fit that link; or in one between
+                    the ends of a VPN (likely)
 ``gateway``         a gateway captured it as it is inside of its IPsec (BSD's enc)            likely
 ``point``           the capture was taken at a place that stands for the link                 likely
 ``rule``            the topology's first fitting rule says so                                 likely
@@ -57,7 +58,7 @@ from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
-from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface
+from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface, Vpn
 
 Array = np.ndarray[Any, Any]
 
@@ -153,13 +154,22 @@ def _addresses(g: EvidenceGathering, link: Link) -> None:
         text = f"prefixes of {link.words}"
         mask = leads & way.seen & ~g.ends.unreturned(link, direction)
         g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
-        for vpn in g.network.vpns_to_anywhere if isinstance(link, VirtualInterface) and link.kind != "public" else ():
-            text = f"{vpn.words} may lead there as well: nothing says which prefixes are behind it"
-            g.add(mask, direction, "prefix", vpn.path, LIKELY, text, vpn.name)
+        _vpns_to_anywhere(g, link, mask, direction, "prefix")
     if np.any(accepted):
         back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
         g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
+        _vpns_to_anywhere(g, link, back, "server", "accepted")
+
+
+def _vpns_to_anywhere(g: EvidenceGathering, link: Link, mask: Array, direction: str, kind: str) -> None:
+    """VPNs that may lead where a private or transit virtual interface does: nobody says where, and no frames show that they did not."""
+    if not isinstance(link, VirtualInterface) or link.kind == "public":
+        return
+    for vpn in g.network.vpns_to_anywhere if mask.any() else ():
+        text = f"{vpn.words} may lead there as well: nothing says which prefixes are behind it"
+        maybe = mask & g.ends.of_site(vpn.site) & ~g.speaks_against(vpn)
+        g.add(maybe, direction, kind, vpn.path, LIKELY, text, vpn.name)
 
 
 def _tunnels(g: EvidenceGathering) -> None:
@@ -180,9 +190,18 @@ def _tunnels(g: EvidenceGathering) -> None:
     for link in g.network.links() if plain.any() else ():
         carried = plain & g.outer_frames_of(link)
         mask = _both_ways(g, carried) & g.ends.plausible(link) & g.ends.of_site(link.site)
+        proven = mask & g.wholly(carried) & _proves_by_frames(g, link)
+        text = f"in a tunnel whose frames have VLAN {link.vlan} and the peer's MAC of {link.words}"
         for direction in DIRECTIONS:
-            text = f"in a tunnel whose frames have VLAN {link.vlan} and the peer's MAC of {link.words}"
-            g.add(mask, direction, "tunnel", link.path, LIKELY, text, link.name)
+            g.add(proven, direction, "tunnel", link.path, CONFIRMED, text, link.name)
+            g.add(mask & ~proven, direction, "tunnel", link.path, LIKELY, text, link.name)
+
+
+def _proves_by_frames(g: EvidenceGathering, link: Link) -> bool:
+    """Whether VLAN and MAC of a link prove that its frames went by it: its peer does nothing else, and no capture point is another's."""
+    points = (g.network.link(point.link) for point in g.network.topology.capture_point)
+    elsewhere = any(there is not None and there.path != link.path for there in points)
+    return not elsewhere and (not isinstance(link, Vpn) or link.dedicated)
 
 
 def _both_ways(g: EvidenceGathering, inside: Array) -> Array:

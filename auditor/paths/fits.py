@@ -14,7 +14,7 @@ import numpy as np
 from auditor.paths.frames import INSIDE_AWS, MIRRORED, ON_THE_WIRE, Frames
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, LIKELY
-from auditor.paths.topology import Link, Vpn
+from auditor.paths.topology import Link, Uplink, Vpn
 from auditor.tables.columns import first_of_each
 
 Array = np.ndarray[Any, Any]
@@ -147,6 +147,8 @@ class Fitting:
             confidence[proven] = CONFIRMED
         code, confidence, text = code[self._look], confidence[self._look], words.fits[self._look]
         doubtful = (code > 0) & (np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | isinstance(link, Vpn))
+        if isinstance(link, Uplink):  # PPPoE leads into providers' closed networks as well (RFC 2516, RFC 4364)
+            doubtful |= np.isin(code, (INTERFACE_MAC, MAC)) & self._frames.positions.pppoe
         if doubtful.any():
             refused = doubtful & ~plausible()[self._frames.positions.flow]
             code[refused], confidence[refused], text[refused] = 0, 0, -1

@@ -60,15 +60,21 @@ class EvidenceGathering:
             return
         macs = [*self.network.peer_macs(link), *(holder.mac for holder in self.learned.holders.get(link.name, []))]
         comes, goes = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
-        home = [self.ends.home[which] for which in DIRECTIONS]
-        far = [self.ends.behind(link, which) for which in DIRECTIONS]
-        out = np.stack([home[0] & far[1], home[1] & far[0]])[positions.direction, positions.flow]
-        back = np.stack([far[0] & home[1], far[1] & home[0]])[positions.direction, positions.flow]
+        out, back = self._out_and_back(link)
         backward = np.asarray((fit.code > 0) & ((out & comes & ~goes) | (back & goes & ~comes)))
         if backward.any():
             self.backward[link.name] = backward
             for column, nothing in ((fit.code, 0), (fit.confidence, 0), (fit.text, -1)):
                 column[backward] = nothing
+
+    def _out_and_back(self, link: Link) -> tuple[Array, Array]:
+        """Positions of packets from the site to where a link leads, and of such from there to the site."""
+        positions = self.flows.positions
+        home = [self.ends.home[which] for which in DIRECTIONS]
+        far = [self.ends.behind(link, which) for which in DIRECTIONS]
+        out = np.stack([home[0] & far[1], home[1] & far[0]])[positions.direction, positions.flow]
+        back = np.stack([far[0] & home[1], far[1] & home[0]])[positions.direction, positions.flow]
+        return out, back
 
     @cached_property
     def any_fit(self) -> Array:
@@ -91,6 +97,10 @@ class EvidenceGathering:
         """Flows of which nearly all packets, in every direction seen, were at some positions."""
         covered = self.frames.coverage(mask)
         return np.asarray(((covered >= MOSTLY * self.frames.total).reshape(-1, 2)).all(axis=1))
+
+    def wholly(self, mask: Array) -> Array:
+        """Flows of which all packets, in every direction seen, were at some positions."""
+        return np.asarray((self.frames.coverage(mask) >= self.frames.total).reshape(-1, 2).all(axis=1))
 
     def add(
         self,
@@ -158,16 +168,23 @@ class EvidenceGathering:
         return handed
 
     def outer_frames_of(self, link: Link) -> Array:
-        """Positions in tunnels of which the outermost frame has a link's VLAN and its peer's MAC."""
+        """Positions in tunnels of which the outermost frame has a link's VLAN, and goes to its peer's MAC or comes from it."""
         positions, frames = self.flows.positions, self.frames
-        source, target = positions.outer_source_mac, positions.outer_target_mac
-        stated = list(self.network.peer_macs(link))
-        has_mac = np.isin(source, stated) | np.isin(target, stated)
-        for holder in self.learned.holders.get(link.name, []):
-            there = (positions.outer_tags == np.uint64(holder.tags)) & (frames.interface == holder.interface)
-            has_mac |= there & ((source == np.uint64(holder.mac)) | (target == np.uint64(holder.mac)))
-        fits = has_mac & (positions.outer_tags == np.uint64(link.tags or 0)) & (link.tags is not None)
+        goes, comes = self._outer_peer(link, "target"), self._outer_peer(link, "source")
+        out, back = self._out_and_back(link)
+        fits = (goes | comes) & ~(out & ~goes) & ~(back & ~comes)
+        fits &= (positions.outer_tags == np.uint64(link.tags or 0)) & (link.tags is not None)
         return np.asarray(fits & (frames.on_interface(link) if link.interface else True))
+
+    def _outer_peer(self, link: Link, end: str) -> Array:
+        """Positions of which the outermost frame has a link's peer at an end."""
+        positions = self.flows.positions
+        mac = positions.outer_source_mac if end == "source" else positions.outer_target_mac
+        peer = np.isin(mac, list(self.network.peer_macs(link)))
+        for holder in self.learned.holders.get(link.name, []):
+            there = (positions.outer_tags == np.uint64(holder.tags)) & (self.frames.interface == holder.interface)
+            peer |= there & (mac == np.uint64(holder.mac))
+        return np.asarray(peer)
 
     @cached_property
     def _both_own(self) -> Array:

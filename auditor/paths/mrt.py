@@ -4,7 +4,7 @@ A full table has a million routes but few distinct sets of attributes next to it
 """
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from auditor.paths.mrt_kernels import (
     SetRow,
     list_entries,
 )
+from auditor.paths.route_times import RankedHop
 from auditor.paths.routes import Address, Hop, Routes
 from auditor.prefixes import V4_MAPPED
 
@@ -29,13 +30,6 @@ ORIGIN, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 3, 4, 5, 8, 14
 AS_SET = 1
 DEFAULT_PREFERENCE = 100
 MOST_KNOWN = 1 << 17  # sets of attributes remembered at one time
-
-
-class Path(NamedTuple):
-    """A set of attributes: what the decision process ranks it by (lowest first), and its hop."""
-
-    rank: tuple[int, int, int, int]
-    hop: Hop
 
 
 def is_mrt(data: bytes) -> bool:
@@ -47,8 +41,6 @@ def is_mrt(data: bytes) -> bool:
 OTHERS = {
     11: "OSPFv2",
     12: "TABLE_DUMP",
-    16: "BGP4MP",
-    17: "BGP4MP_ET",
     32: "ISIS",
     33: "ISIS_ET",
     48: "OSPFv3",
@@ -68,7 +60,7 @@ def other_kind(data: bytes) -> str | None:
     return OTHERS.get(data[5]) if alike else None
 
 
-def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> Path:
+def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> RankedHop:
     """Path attributes (RFC 4271 4.3). ``wide``: AS numbers have four bytes. Raises ValueError where they do not fit.
 
     ``abbreviated``: MP_REACH_NLRI holds a next hop alone, as in TABLE_DUMP_V2 (some writers put in all of it).
@@ -103,7 +95,7 @@ def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> Path
             med = int.from_bytes(value, "big")
         elif kind == LOCAL_PREF and size == 4:
             preference = int.from_bytes(value, "big")
-    return Path((-preference, length, origin, med), Hop(next_hop, None, as_path[:1], communities, "bgp"))
+    return RankedHop((-preference, length, origin, med), Hop(next_hop, None, as_path[:1], communities, "bgp"))
 
 
 def _as_path(value: bytes, width: int) -> tuple[tuple[int, ...], int]:
@@ -177,8 +169,8 @@ def read(data: bytes, routes: Routes) -> None:
     kind = other_kind(data)
     if kind is not None:
         raise ValueError(
-            f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2, "
-            "as bgpdump, bgpkit or `dump bgp routes-mrt` of FRR write"
+            f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2 "
+            "(`dump bgp routes-mrt` of FRR, RIS's bview, RouteViews' rib) or updates (BGP4MP: `dump bgp updates`)"
         )
     view, sets = np.frombuffer(data, np.uint8), _Sets(data, routes)
     entries = np.zeros(MOST_ENTRIES, ENTRY).view(np.recarray)

@@ -7,15 +7,16 @@ from typing import Any
 
 from auditor.border import gate, rows
 from auditor.border.rows import Taken
+from auditor.border.words import counted
 from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import mrt, route_columns, route_json, route_texts
+from auditor.paths import mrt, mrt_updates, route_columns, route_json, route_texts
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
 
 KNOWN = (
-    "MRT TABLE_DUMP_V2, `ip route` and `ip -j route`, FRR's `show bgp … json` and `show ip route json`, the text of "
+    "MRT TABLE_DUMP_V2 and BGP4MP, `ip route` and `ip -j route`, FRR's `show bgp … json` and `show ip route json`, the text of "
     "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR) and of `show route` (Junos, BIRD, ASA), "
     "`netstat -rn` and `route -n` (Linux, BSD, macOS), `route print` and Get-NetRoute (Windows), `/ip route print` "
     "(RouterOS), `show routing route` (PAN-OS), `show ip route | json` (EOS), `gobgp global rib`, `bgpctl show rib`"
@@ -39,20 +40,27 @@ def read(
     data = gate.in_utf8(allowed(Path(path), allowance or Allowance(), factor))
     routes = Routes(name, site)
     wrong: Taken[None] = Taken()
+    open_before = 0
     try:
         if mrt.is_mrt(data) or mrt.other_kind(data) is not None:
             mrt.read(data, routes)
+        elif mrt_updates.is_updates(data):
+            open_before = mrt_updates.read(data, routes)
         elif data.lstrip()[:1] in (b"[", b"{"):
             wrong = _json(gate.from_json(data), routes)
         else:
             wrong = _text(data.decode("utf-8", "replace"), routes)
     except (ValueError, IndexError) as error:
         raise InputError(f"{shown(path)}: not a routing table: {error}; known are {KNOWN}") from error
-    if not len(routes):
+    if not len(routes) and routes.changes is None:
         why = f"none of its routes can be read ({wrong.why})" if wrong.skipped else "no routes are in it"
         raise InputError(f"{shown(path)}: {why}; known are {KNOWN}")
     if notes is not None and (words := wrong.words("route")) is not None:
         notes.append(f"{shown(path)}: {words}")
+    if notes is not None and open_before:
+        notes.append(
+            f"{shown(path)}: {counted(open_before, 'session')} began before these updates, which do not say what was announced until then"
+        )
     return routes
 
 

@@ -16,7 +16,7 @@ AWS_AS = 7224
 NO_EXPORT = "65535:65281"  # RFC 1997
 # What AWS tags routes with over a public virtual interface (AWS Direct Connect User Guide, BGP communities).
 SCOPES = {"7224:8100": "of the same Region", "7224:8200": "of the same continent"}
-NEVER = 1, 0, -1  # since, until, hop
+NOT_YET = 1 << 62
 
 
 class Hop(NamedTuple):
@@ -44,6 +44,19 @@ class Hop(NamedTuple):
 
 
 @dataclass
+class Changes:
+    """What updates have changed: when they first say something of a prefix, and when sessions with peers were first lost."""
+
+    first: dict[Prefix, int] = field(default_factory=dict)
+    lost: dict[Address, int] = field(default_factory=dict)
+
+    def since(self, prefix: Prefix, hop: Hop) -> int:
+        """From when on a route that a table of another time has may not be in force any more."""
+        lost = [self.lost[one.next_hop] for one in (hop, *hop.others) if one.next_hop in self.lost]
+        return min([self.first.get(prefix, NOT_YET), *lost])
+
+
+@dataclass
 class Routes:
     """Routes on their way into a table: prefixes, and the number of each one's hop."""
 
@@ -53,6 +66,7 @@ class Routes:
     hop: list[int] = field(default_factory=list)
     hops: list[Hop] = field(default_factory=list)
     valid: list[tuple[int, int]] | None = None  # nanoseconds from and until which each was in force; None: always
+    changes: Changes | None = None  # where they are those of updates
     _numbers: dict[Hop, int] = field(default_factory=dict, repr=False)
 
     def number(self, hop: Hop) -> int:
@@ -73,6 +87,28 @@ class Routes:
         return len(self.prefixes)
 
 
+class _Times:
+    """When each route was in force, and by which hop: one stretch after the other, found by a binary search."""
+
+    def __init__(self, route: Array, valid: Array, hop: Array) -> None:
+        order = np.lexsort((valid[:, 0], route))
+        self._route, self._hop = route[order], hop[order]
+        since, self._until = valid[order].T
+        self._moments, which = np.unique(since, return_inverse=True)
+        self._keys = self._route * (len(self._moments) + 1) + which + 1
+
+    def hop(self, route: Array, time: Array | None) -> Array:
+        """The hop of each route at ``time`` (None: its last one), -1 where it was not in force."""
+        if not len(self._route):
+            return np.full(len(route), -1, np.int64)
+        begun = len(self._moments) if time is None else np.searchsorted(self._moments, time, "right")
+        at = np.searchsorted(self._keys, route * (len(self._moments) + 1) + begun, "right") - 1
+        fits = (route >= 0) & (at >= 0) & (self._route[at] == route)
+        if time is not None:
+            fits &= time < self._until[at]
+        return np.where(fits, self._hop[at], -1)
+
+
 class RoutingTable:
     """Routes to look up."""
 
@@ -80,15 +116,13 @@ class RoutingTable:
         self.name, self.site, self.hops = routes.name, routes.site, routes.hops
         self._prefixes = routes.prefixes
         self._hop = np.array([*routes.hop, -1], np.int64)
-        self._windows: list[Array] = []
+        self.changes = routes.changes
+        self._times: _Times | None = None
         if routes.valid is not None:  # a prefix may have been announced several times
-            windows: dict[Prefix, list[tuple[int, int, int]]] = {}
-            for prefix, hop, (since, until) in zip(routes.prefixes, routes.hop, routes.valid, strict=True):
-                windows.setdefault(prefix, []).append((since, until, hop))
-            self._prefixes = Prefixes(windows)
-            for k in range(max(map(len, windows.values()), default=0)):
-                rows = [w[k] if k < len(w) else NEVER for w in windows.values()]
-                self._windows.append(np.array([*rows, NEVER], np.int64))
+            numbers: dict[Prefix, int] = {}
+            route = np.array([numbers.setdefault(p, len(numbers)) for p in routes.prefixes], np.int64)
+            self._prefixes = Prefixes(numbers)
+            self._times = _Times(route, np.array(routes.valid, np.int64).reshape(-1, 2), self._hop[:-1])
         self._table = PrefixTable(self._prefixes)
         self._below: dict[int, tuple[Array, PrefixTable]] = {}  # the prefixes shorter than so many bits
 
@@ -103,24 +137,15 @@ class RoutingTable:
     def find(self, high: Array, low: Array, time: Array | None = None) -> tuple[Array, Array]:
         """(number of the hop, number of the route) for each destination; -1 where no route is in force at ``time``."""
         route = self._table.find(high, low)
-        if not self._windows:
+        if self._times is None:
             return self._hop[route], route
-        hop = self._in_force(route, time)
+        hop = self._times.hop(route, time)
         left = np.flatnonzero((hop < 0) & (route >= 0))
         while len(left):  # not in force then: the next shorter prefix that covers the address
             route[left] = self._shorter(high[left], low[left], route[left])
-            hop[left] = self._in_force(route[left], None if time is None else time[left])
+            hop[left] = self._times.hop(route[left], None if time is None else time[left])
             left = left[(hop[left] < 0) & (route[left] >= 0)]
         return hop, np.where(hop < 0, -1, route)
-
-    def _in_force(self, route: Array, time: Array | None) -> Array:
-        """The hop of each route at ``time``, -1 where it was not in force."""
-        hop = np.full(len(route), -1, np.int64)
-        for window in self._windows:
-            since, until, which = window[route].T
-            fits = route >= 0 if time is None else (route >= 0) & (since <= time) & (time < until)
-            hop[fits] = which[fits]
-        return hop
 
     def _shorter(self, high: Array, low: Array, route: Array) -> Array:
         """For each address the longest prefix that is shorter than its route's."""
@@ -134,6 +159,13 @@ class RoutingTable:
             at = length == bits
             shorter[at] = rows_below[table.find(high[at], low[at])]
         return shorter
+
+    def outdated(self, hop: Hop, route: Array, time: Array, changes: Changes) -> Array:
+        """Which routes by a hop may not be in force any more at ``time``, as updates say that another file has."""
+        late = np.zeros(len(route), bool)
+        for number in np.unique(route).tolist():
+            late |= (route == number) & (time >= changes.since(self._prefixes[number], hop))
+        return late
 
     def prefix(self, route: int) -> str:
         """A route's prefix as text."""

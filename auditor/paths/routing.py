@@ -25,9 +25,15 @@ def of_table(g: "EvidenceGathering", table: RoutingTable) -> None:
     for direction, far in FAR.items():
         seen = g.flows.ways[direction].seen & here & g.leaves(direction)
         hop, route = table.find(*g.flows.end(far), g.flows.started)
+        if table.changes is not None:  # of a flow that goes on when its route changes nothing is known by it
+            hop = np.where(hop == table.find(*g.flows.end(far), g.flows.ended)[0], hop, -1)
         for number in np.unique(hop[seen & (hop >= 0)]).tolist():
             which = table.hops[number]
             mask = seen & (hop == number)
+            for changes in g.network.changes_of(table):
+                mask[mask] = ~table.outdated(which, route[mask], g.flows.started[mask], changes)
+            if not mask.any():
+                continue
             prefix = table.prefix(int(route[np.flatnonzero(mask)[0]]))
             links = g.network.links_of_hop(table, which, table.site)
             paths = {link.path if link is not None and link.is_up else None for link in links}

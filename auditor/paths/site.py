@@ -1,7 +1,7 @@
 """The network of one audit: the topology, routing tables, and what captures show to be true of them."""
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -10,7 +10,7 @@ from auditor.decode.control import Address, Control
 from auditor.errors import TopologyError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths import bgp
-from auditor.paths.routes import Hop, RoutingTable
+from auditor.paths.routes import Changes, Hop, RoutingTable
 from auditor.paths.topology import NOTHING, Link, Topology, Vpn
 from auditor.prefixes import PrefixSet, parse_address
 
@@ -67,9 +67,8 @@ class Network:
 
     @cached_property
     def vpns_to_anywhere(self) -> tuple[Vpn, ...]:
-        """VPNs that are up, of which AWS says that they are there and nobody says where they lead."""
-        vpns = (vpn for vpn in self.topology.vpn if vpn.gateway is not None and vpn.over is None)
-        return tuple(vpn for vpn in vpns if vpn.is_up and not vpn.prefixes)
+        """VPNs that are up, and of which nobody says where they lead."""
+        return tuple(vpn for vpn in self.topology.vpn if vpn.is_up and not vpn.prefixes)
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +88,12 @@ class Network:
         """The link whose peer has an address; None where several have it (link-local ones of several sites)."""
         links = [link for link in self._by_address.get(address, []) if site is None or link.site in (None, site)]
         return links[0] if len(links) == 1 else None
+
+    def changes_of(self, table: RoutingTable) -> Iterator[Changes]:
+        """What updates of the same router, as far as it is known, have changed since a table that has no times."""
+        for other in self.tables if table.changes is None else ():
+            if other.changes is not None and (None in (table.site, other.site) or table.site == other.site):
+                yield other.changes
 
     def links_of_hop(self, table: RoutingTable, hop: Hop, site: str | None = None) -> list[Link | None]:
         """The link that each next hop of a route leads over, None where it is none that is known."""

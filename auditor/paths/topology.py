@@ -135,8 +135,8 @@ class Uplink(Link):
 class Vpn(Link):
     """A VPN to AWS; ``interface`` is the tunnel interface, ``outside`` the addresses of its ends.
 
-    ``over`` names the link that carries it: a VPN over Direct Connect is private by both. Its peer is a gateway of your
-    own, which may send packets elsewhere as well: ``dedicated`` says that it does nothing but this VPN.
+    ``over`` names the link that carries it. Its peer is a gateway of your own, which may send packets elsewhere as well:
+    ``dedicated`` says that it does nothing but this VPN. Without ``prefixes`` it may lead where private and transit interfaces do.
     """
 
     path: ClassVar[str] = "vpn"
@@ -146,7 +146,7 @@ class Vpn(Link):
     dedicated: bool = False
 
     def _other_signs(self) -> bool:
-        return bool(self.outside)
+        return bool(self.outside or self.gateway)
 
     @property
     def words(self) -> str:

@@ -1,11 +1,13 @@
 """Checks of certificates: the server's own, and every other of the chain that it sent."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from auditor.border.words import counted
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
 from auditor.policy.facts import NO, Facts
 from auditor.policy.tls_checks import curve_bits
@@ -13,6 +15,36 @@ from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
 from auditor.tls.suites import properties
 
 WEAK_HASHES = ("md2", "md4", "md5", "sha1")
+_SHA_2 = re.compile(r"sha(224|256|384|512)")
+USUAL_EXPONENT = 65537
+LONGEST_SHOWN = 20  # digits of an exponent that a reason has room for
+
+
+class Shown(NamedTuple):
+    """One certificate of a chain, as ``tls.certificate_columns`` describes it; ``exponent`` is an RSA key's, None where it is not known."""
+
+    kind: str
+    size: str
+    signed: str
+    exponent: int | None
+
+    @classmethod
+    def all_of(cls, chain: str) -> "list[Shown]":
+        """The certificates of a chain, the server's or the client's own first."""
+        return [cls._of(one) for one in chain.split(";")]
+
+    @classmethod
+    def _of(cls, text: str) -> "Shown":
+        kind, size, signed, *exponent = text.split("\t")
+        if not exponent:
+            return cls(kind, size, signed, USUAL_EXPONENT if kind == "rsa" else None)
+        return cls(kind, size, signed, None if exponent[0] == "?" else int(exponent[0]))
+
+    @property
+    def exponent_words(self) -> str:
+        """What a reason says of the exponent."""
+        digits = str(self.exponent)
+        return digits if len(digits) <= LONGEST_SHOWN else f"of {(self.exponent or 0).bit_length()} bits"
 
 
 @dataclass(frozen=True)
@@ -25,10 +57,14 @@ class Strength:
     curves: tuple[str, ...]
     kinds: tuple[str, ...]
     signatures: tuple[str, ...]
+    hash_bits: int
 
-    def objection(self, kind: str, size: str, signed: str) -> str | None:
+    def objection(self, one: Shown) -> str | None:
         """What is wrong with a key, or with the signature under it; None for nothing."""
-        return self._objection_to_key(kind, size) or self._objection_to_signature(signed)
+        # RFC 8017 3.1: from 3 on, and odd. With 1 every text is its own signature, and an even one has no private key.
+        if one.exponent is not None and (one.exponent < 3 or one.exponent % 2 == 0):
+            return f"RSA key with the public exponent {one.exponent_words}, which protects nothing"
+        return self._objection_to_key(one.kind, one.size) or self._objection_to_signature(one.signed)
 
     def _objection_to_key(self, kind: str, size: str) -> str | None:
         if self.kinds and kind not in self.kinds:
@@ -49,7 +85,8 @@ class Strength:
         if signed in ("-", RAW_KEY):
             return None
         lower = signed.lower()
-        if any(weak in lower for weak in WEAK_HASHES):
+        short = _SHA_2.search(lower)
+        if any(weak in lower for weak in WEAK_HASHES) or (short is not None and int(short[1]) < self.hash_bits):
             return f"signed with {signed}"
         if self.signatures and not any(re.fullmatch(pattern, signed) for pattern in self.signatures):
             return f"signed with {signed}"
@@ -65,6 +102,7 @@ class Strength:
     "kinds",
     "leaf_kinds",
     "signatures",
+    "hash_bits",
     "match",
     "client_certificates",
     of_any_server=True,
@@ -73,24 +111,25 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     """Every certificate of the server's chain has a strong key and a strong signature; a root's signature does not count.
 
     ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``rsa_sizes``: lengths of RSA keys allowed; ``ec_bits``: of curves; ``curves``: those allowed;
-    ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed. MD5 and SHA-1 never are.
+    ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed; ``hash_bits``: least
+    length of their hashes (SHA-224 is one of 224). MD5 and SHA-1 never are.
     With ``match`` each is also valid when seen, and the server's own good for its name. With ``client_certificates`` the client's
     chain, where it sent one, has to be as good.
     """
+    curves, kinds, signatures = (
+        tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")
+    )
     strength = Strength(
-        {"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))},
-        tuple(int(size) for size in parameters.get("rsa_sizes", [])),
-        int(parameters.get("ec_bits", 0)),
-        *(tuple(str(one) for one in parameters.get(name, [])) for name in ("curves", "kinds", "signatures")),
+        bits={"rsa": int(parameters.get("rsa_bits", 2048)), "dsa": int(parameters.get("dsa_bits", 2048))},
+        rsa_sizes=tuple(int(size) for size in parameters.get("rsa_sizes", [])),
+        ec_bits=int(parameters.get("ec_bits", 0)),
+        curves=curves,
+        kinds=kinds,
+        signatures=signatures,
+        hash_bits=int(parameters.get("hash_bits", 0)),
     )
     leaf_kinds = [str(kind) for kind in parameters.get("leaf_kinds", [])]
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
-    answer.put(is_given(facts.certificate_unread), NOT_OBSERVABLE, facts.certificate_unread)
-    answer.put(facts.certificate_unread == NO_CERTIFICATE, unmet(required), NO_CERTIFICATE)
-    without = np.array([_has_no_certificate(suite) for suite in facts.suite], bool)
-    answer.put(facts.negotiated & without, NOT_APPLICABLE, "a key exchange without a certificate")
-    for at in np.flatnonzero(is_given(facts.certificates)).tolist():
-        answer.verdict[at], answer.reason[at] = _judged(facts.certificates[at], strength, leaf_kinds, required)
+    answer = _by_chain(facts, required, bool(parameters.get("client_certificates")), _strong(strength, leaf_kinds))
     if parameters.get("match"):
         answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
         answer.put(facts.certificate_valid == NO, unmet(required), "a certificate was not valid when seen")
@@ -98,40 +137,120 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
         answer.put(
             raw & (answer.verdict == PASS), NOT_OBSERVABLE, f"a {RAW_KEY}: whose it is, the traffic does not say"
         )
-    if parameters.get("client_certificates"):
-        _put_clients(facts, strength, required, answer)
-        if parameters.get("match"):
+        if parameters.get("client_certificates"):
             late = facts.client_certificate_valid == NO
             answer.put(late, unmet(required), "a certificate of the client was not valid when seen")
+        no_handshake(facts, answer)
+    return answer
+
+
+@check("exponent_from", "exponent_bits", "client_certificates", of_any_server=True)
+def rsa_exponents(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """The public exponent of every RSA key of the chain is odd, at least ``exponent_from`` and of at most ``exponent_bits`` bits."""
+    least, most = int(parameters.get("exponent_from", USUAL_EXPONENT)), int(parameters.get("exponent_bits", 256))
+
+    def judge(chain: list[Shown], required: bool) -> Judged:
+        keys = [one for one in chain if one.kind == "rsa"]
+        if not keys:
+            return NOT_APPLICABLE, "no RSA key"
+        for one in keys:
+            exponent = one.exponent
+            if exponent is not None and not (exponent % 2 and least <= exponent and exponent.bit_length() <= most):
+                return unmet(required), f"RSA key with the public exponent {one.exponent_words}"
+        if any(one.exponent is None for one in keys):
+            return NOT_OBSERVABLE, "the exponent of an RSA key cannot be parsed"
+        return PASS, f"RSA with the public exponent {keys[0].exponent_words}"
+
+    return _by_chain(facts, required, bool(parameters.get("client_certificates")), judge)
+
+
+@check("curves", "client_certificates", of_any_server=True)
+def certificate_curves(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """Every ECDSA key of the chain is on one of ``curves``."""
+    curves = [str(name) for name in parameters.get("curves", [])]
+
+    def judge(chain: list[Shown], required: bool) -> Judged:
+        found = [one.size for one in chain if one.kind == "ecdsa"]
+        if not found:
+            return NOT_APPLICABLE, "no ECDSA key"
+        other = next((size for size in found if size not in curves), None)
+        if other == "?":
+            return NOT_OBSERVABLE, "the curve of a key cannot be parsed"
+        return (PASS, f"ECDSA key on {found[0]}") if other is None else (unmet(required), f"ECDSA key on {other}")
+
+    return _by_chain(facts, required, bool(parameters.get("client_certificates")), judge)
+
+
+@check("client_certificates", of_any_server=True)
+def no_raw_keys(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """Keys are shown in certificates, not alone (RFC 7250)."""
+
+    def judge(chain: list[Shown], required: bool) -> Judged:
+        if chain[0].signed == RAW_KEY:
+            return unmet(required), f"a {RAW_KEY}"
+        return PASS, "a certificate"
+
+    return _by_chain(facts, required, bool(parameters.get("client_certificates")), judge)
+
+
+@check("days", of_any_server=True)
+def certificate_lifetime(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """The server's own certificate is good for at most ``days``, from its beginning to its end."""
+    most = int(parameters.get("days", 366))
+    answer = _by_chain(facts, required, False, lambda *_: (NOT_OBSERVABLE, "how long is not known"))
+    raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
+    answer.put(raw, NOT_APPLICABLE, f"a {RAW_KEY}")
+    for at in np.flatnonzero(is_given(facts.certificate_days)).tolist():
+        days = int(facts.certificate_days[at])
+        answer.verdict[at] = PASS if days <= most else unmet(required)
+        answer.reason[at] = (
+            f"a certificate good for {counted(days, 'day')}{'' if days <= most else f', {most} are the most'}"
+        )
+    return answer
+
+
+Judged = tuple[int, str]
+JudgeOfChain = Callable[[list[Shown], bool], Judged]
+
+
+def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfChain) -> CheckResult:
+    """The verdicts on servers' chains; of clients' ones, where they count, only what is worse."""
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
+    answer.put(is_given(facts.certificate_unread), NOT_OBSERVABLE, facts.certificate_unread)
+    answer.put(facts.certificate_unread == NO_CERTIFICATE, unmet(required), NO_CERTIFICATE)
+    without = np.array([_has_no_certificate(suite) for suite in facts.suite], bool)
+    answer.put(facts.negotiated & without, NOT_APPLICABLE, "a key exchange without a certificate")
+    for at in np.flatnonzero(is_given(facts.certificates)).tolist():
+        answer.verdict[at], answer.reason[at] = judge(Shown.all_of(facts.certificates[at]), required)
+    if with_clients:
+        for at in np.flatnonzero(is_given(facts.client_certificates)).tolist():
+            verdict, reason = judge(Shown.all_of(facts.client_certificates[at]), required)
+            if verdict > answer.verdict[at]:
+                answer.verdict[at], answer.reason[at] = verdict, f"of the client: {reason}"
     no_handshake(facts, answer)
     return answer
 
 
-def _put_clients(facts: Facts, strength: Strength, required: bool, answer: CheckResult) -> None:
-    """The answers for clients' certificates: only what is worse than the server's counts."""
-    for at in np.flatnonzero(is_given(facts.client_certificates)).tolist():
-        verdict, reason = _judged(facts.client_certificates[at], strength, [], required)
-        if verdict > answer.verdict[at]:
-            answer.verdict[at], answer.reason[at] = verdict, f"of the client: {reason}"
+def _strong(strength: Strength, leaf_kinds: list[str]) -> JudgeOfChain:
+    """Judges chains by what is asked of keys and signatures: the first objection counts."""
 
+    def judge(chain: list[Shown], required: bool) -> Judged:
+        unknown = False
+        for number, one in enumerate(chain):
+            objection = strength.objection(one)
+            if number == 0 and leaf_kinds and one.kind not in leaf_kinds:
+                objection = f"{one.kind} key"
+            if one.kind == "?" or (one.size == "?" and one.kind in ("rsa", "dsa", "ecdsa")):
+                unknown = True  # what could not be parsed passes no rule
+            elif objection is not None:
+                which = f"certificate {number + 1} of the chain" if number else _what(one.signed)
+                return unmet(required), f"{which}: {objection}"
+        if unknown:
+            return NOT_OBSERVABLE, "a certificate of the chain cannot be parsed"
+        own = chain[0]
+        return PASS, f"{_what(own.signed)} with {own.kind}{'' if own.size == '?' else f' {own.size}'}"
 
-def _judged(chain: str, strength: Strength, leaf_kinds: list[str], required: bool) -> tuple[int, str]:
-    """The verdict on a chain as ``tls.certificate_columns`` describes it: the first objection counts."""
-    unknown = False
-    for number, one in enumerate(chain.split(";")):
-        kind, size, signed = one.split("\t")
-        objection = strength.objection(kind, size, signed)
-        if number == 0 and leaf_kinds and kind not in leaf_kinds:
-            objection = f"{kind} key"
-        if kind == "?" or (size == "?" and kind in ("rsa", "dsa", "ecdsa")):
-            unknown = True  # what could not be parsed passes no rule
-        elif objection is not None:
-            which = f"certificate {number + 1} of the chain" if number else _what(signed)
-            return unmet(required), f"{which}: {objection}"
-    if unknown:
-        return NOT_OBSERVABLE, "a certificate of the chain cannot be parsed"
-    kind, size, signed = chain.partition(";")[0].split("\t")
-    return PASS, f"{_what(signed)} with {kind}{'' if size == '?' else f' {size}'}"
+    return judge
 
 
 def _what(signed: str) -> str:

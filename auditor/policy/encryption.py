@@ -23,7 +23,13 @@ from auditor.tables.columns import is_one_of
 from auditor.tls.suites import properties
 
 Array = np.ndarray[Any, Any]
-OPEN_BY_NATURE = ["dns", "stun", "radius", "eap", "capwap"]
+OPEN_BY_NATURE = [one.name for one in APPLICATIONS if one.is_open]
+NAMES = [one.name for one in APPLICATIONS]
+# Protocols whose messages are encrypted, where they were looked at, and not from the connection's beginning on.
+ENCRYPTED_LATER = {
+    "ldap-sasl": "LDAP that SASL encrypts, but not from its beginning on",
+    "smb-encrypted": "SMB that encrypts, but not all of its shares need to",
+}
 NO_END = "the end of the TLS handshake is not in the capture"
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what in ("text", UNSEEN_BEGINNING))]
@@ -34,6 +40,10 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     """Verdicts on the protocol of each flow, and on the protection its TLS gave it."""
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
+    answer.put(is_one_of(protocol, NAMES), NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
+    answer.put(
+        is_one_of(protocol, ["ldap-sasl"]), NOT_OBSERVABLE, "LDAP that SASL encrypts, but not from its beginning on"
+    )
     answer.put(is_one_of(protocol, ENCRYPTED), PASS, JoinedTexts("encrypted: ", protocol))
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
     greeting = is_one_of(protocol, ["ssh"]) & facts.is_greeting

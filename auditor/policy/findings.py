@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.decode import frames
+from auditor.flows import frame_columns
 from auditor.policy.model import Rule
 from auditor.policy.reasons import Order, Reasons
 from auditor.prefixes import V4_MAPPED, Prefix, parse_address
@@ -77,7 +78,18 @@ class Subject:
     frames: Array  # (n, k) frames that show the flow: first packet, ClientHello, ServerHello, …; 0 for none
     captures: Sequence[str]  # names of those that are audited as one, by the numbers that frames have
 
-    def samples(self, flows: Array) -> list["SampleFlow"]:
+    def samples(self, flows: Array) -> dict[str, list["SampleFlow"]]:
+        """The first of some flows of each part that is audited as one, by the name of its first capture."""
+        whole = frame_columns.wholes(self.frames[flows, 0], self.captures)
+        order = np.argsort(whole, kind="stable")
+        begins = np.flatnonzero(np.diff(whole[order], prepend=-1))
+        parts = np.split(flows[order], begins[1:])
+        return {
+            self.captures[int(whole[order[begin]])]: self._first(part)
+            for begin, part in zip(begins.tolist(), parts, strict=True)
+        }
+
+    def _first(self, flows: Array) -> list["SampleFlow"]:
         """The first of some flows."""
         first = flows[np.lexsort((self.flow_id[flows], self.started[flows]))[:SAMPLES]]
         return [
@@ -152,8 +164,8 @@ class Finding:
         self.reasons.add(subject.reasons(flows, which, reasons))
         clients, servers = subject.counted(flows)
         self.clients, self.servers = _counted(self.clients, clients), _counted(self.servers, servers)
-        some = self.samples.get(subject.captures[0], [])
-        self.samples[subject.captures[0]] = sorted([*some, *subject.samples(flows)])[:SAMPLES]
+        for part, some in subject.samples(flows).items():
+            self.samples[part] = sorted([*self.samples.get(part, []), *some])[:SAMPLES]
 
     def merged(self, other: "Finding") -> "Finding":
         """What both have counted of the same thing; the same whichever of them comes first."""

@@ -3,12 +3,14 @@
 A flow gets the worst verdict of its requests; the reason names the first that has it, and its frame.
 """
 
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
+from auditor.aws.names import host_of
 from auditor.border.words import agreed
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, unmet
 from auditor.policy.facts import Facts
@@ -31,6 +33,15 @@ TAKE_BEARER_TOKENS = (
     ),
     *("execute-api", "appsync", "lambda-url", "vpc-lattice", "logs", "codeartifact", "oauth", "signin", "console"),
 )
+# Hosts that need no signature: AWS IoT knows its things by their certificates, registries of images and packages and CodeCommit
+# take passwords, and of the APIs of customers (API Gateway, AppSync) each owner says what they ask for. S3's websites are open.
+NEED_NO_SIGNATURE = re.compile(
+    r"\.iot(-fips)?\.|\.dkr\.ecr(-fips)?\.|\.d\.codeartifact\.|^git-codecommit|\.execute-api\.|\.appsync(-realtime)?-api\."
+)
+S3_WEBSITE = re.compile(
+    r"\.s3-website[-.][a-z0-9-]+\.amazonaws\.[a-z.]+$"
+)  # at the end: before it is the bucket's name
+SESSION_TOKENS = {"x-amz-security-token", "x-amz-s3session-token"}  # of AWS STS, and of S3 Express One Zone
 LOG_IN = "a log-in"  # how the fact ``spoken_before`` begins where credentials were sent
 SIGNED = ("4", "4a", "2", "presigned", "form")
 Row = dict[str, Any]
@@ -68,6 +79,18 @@ def _is_api(row: Row) -> bool:
     return row["scheme"] != "smtp" and row["method"] != "CONNECT" and (row["is_aws"] or row["api"] is not None)
 
 
+def _needs_none(row: Row) -> bool:
+    """Whether a request without a signature is as it has to be, or may be.
+
+    Browsers ask with OPTIONS whether they may ask, without credentials (Fetch standard, 4.8); what is under /.well-known
+    is for everybody (RFC 8615).
+    """
+    host = host_of(row["authority"]).lower()
+    if row["method"] == "OPTIONS" or row["service"] == "s3":
+        return row["method"] == "OPTIONS" or S3_WEBSITE.search(host) is not None
+    return "/.well-known/" in f"{row['path_template'] or ''}/" or NEED_NO_SIGNATURE.search(host) is not None
+
+
 @check()
 def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Requests to AWS services carry a whole signature. It is not verified: that needs the secret key."""
@@ -79,6 +102,8 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
             return PASS, ""
         if row["wrong"] is not None:
             return unmet(required), f"signed, but {row['wrong']}"
+        if _needs_none(row):
+            return None
         if row["signature_version"] == "bearer":
             if row["service"] is None or row["service"].startswith(TAKE_BEARER_TOKENS):
                 return None
@@ -114,7 +139,7 @@ def signed_headers(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
         lacking = [] if names & {"host", ":authority"} else ["host"]
         if row["signature_version"] != "presigned" and not names & {"x-amz-date", "date"}:
             lacking.append("date")
-        if row["signature_version"] != "presigned" and row["token_present"] and "x-amz-security-token" not in names:
+        if row["signature_version"] != "presigned" and row["token_present"] and not names & SESSION_TOKENS:
             lacking.append("session token")
         lacking += (row["unsigned"] or "").split()
         return (unmet(required), f"{' and '.join(lacking)} not signed") if lacking else (PASS, "")

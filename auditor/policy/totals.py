@@ -34,8 +34,8 @@ class LateFlows:
         """Count flows of a batch."""
         if not len(late):
             return
-        started, samples = subject.started[late], {subject.captures[0]: subject.samples(late)}
-        both = self.merge(LateFlows(len(late), int(started.min()), int(started.max()), samples))
+        started = subject.started[late]
+        both = self.merge(LateFlows(len(late), int(started.min()), int(started.max()), subject.samples(late)))
         self.flows, self.first, self.last, self.samples = both.flows, both.first, both.last, both.samples
 
     def merge(self, other: "LateFlows") -> "LateFlows":

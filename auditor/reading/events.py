@@ -11,6 +11,8 @@ from auditor.flows import rows
 from auditor.flows import state as S
 from auditor.reading.sources import CaptureCounts, Source
 
+ALONE = -1  # the generation of a batch whose strings no other has
+
 
 @dataclass(frozen=True)
 class RequestsFound:
@@ -34,6 +36,7 @@ class Batch:
     control: Control  # what the captures have shown of the network so far
     key_logs: Mapping[str, Sequence[bytes]]  # TLS secrets that each capture has shown so far
     chosen: RequestsFound | None = None  # of a batch that was kept
+    parts: "Sequence[Batch]" = ()  # of captures that are audited apart, whose flows it has one behind the other
 
 
 @dataclass

@@ -14,6 +14,7 @@ from auditor.decode.packet import SHORTEST_TEXT
 from auditor.decode.transport import is_text_byte
 from auditor.machine.kernel import part
 from auditor.recognise.numbers import (
+    AMQP,
     FTP,
     HTTP,
     IMAP,
@@ -27,10 +28,12 @@ from auditor.recognise.numbers import (
     SIEVE,
     SMTP,
     SOCKS,
+    TELNET,
     UNKNOWN,
     XMPP,
 )
 from auditor.recognise.openings import SEQUENCE
+from auditor.recognise.services import IAC, is_service
 
 # Bits of what a side said. WORDS: text of a protocol that is not known; UNSEEN: the capture lacks the session's beginning.
 HARMLESS, COMMANDS, LOGIN, WORDS, UNSEEN = 0, 1, 2, 4, 8
@@ -39,6 +42,7 @@ LONGEST_COMMAND = 1024  # bytes of one that may still come to its end
 NEWLINE, RETURN, SPACE, COLON, LESS, GREATER, SLASH = 10, 13, 32, 58, 60, 62, 47
 EXTENDED_REQUEST, BIND_REQUEST, UNBIND, SEARCH = 0x77, 0x60, 0x42, 0x63  # RFC 4511
 CANCEL, SSL_REQUEST, GSS_REQUEST = 80877102, 80877103, 80877104  # PostgreSQL's requests in place of a version
+AMQP_HEADER = 8  # bytes
 ANY = UNKNOWN  # where no protocol is known, or one inside of another (behind CONNECT, SOCKS)
 
 
@@ -269,6 +273,14 @@ def said_to_postgresql(data: Bytes, size: int) -> int:
 
 
 @part
+def said_to_service(application: int, data: Bytes, size: int) -> int:
+    """What a message to a queue, a database or a terminal says: AMQP's header (1.0, 5.2.1) and Telnet's options nothing."""
+    is_header = application == AMQP and size == AMQP_HEADER
+    is_option = application == TELNET and size > 0 and data[0] == IAC
+    return np.int64(HARMLESS if is_header or is_option else COMMANDS)
+
+
+@part
 def logs_in_to_socks(data: Bytes, size: int) -> bool:
     """Whether it is a name and a password for the proxy (RFC 1929 2)."""
     if size < 5 or data[0] != 1 or data[1] == 0:
@@ -303,6 +315,8 @@ def said_before_tls(application: int, data: Bytes, size: int) -> tuple[int, int]
     if application == MYSQL:  # the log-in is its client's first message, SSLRequest the only one that is shorter
         is_login = size > 36 and be24(data, 1) == 1
         return np.int64(LOGIN if is_login else HARMLESS), np.int64(0)
+    if is_service(np.int64(application)):
+        return said_to_service(application, data, size), np.int64(0)
     if speaks_in_lines(application):
         return said_in_lines(application, data, size)
     if application == SOCKS and logs_in_to_socks(data, size):

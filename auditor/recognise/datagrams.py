@@ -35,6 +35,7 @@ from auditor.recognise.carriers import (
     is_stun,
     openvpn_bytes,
 )
+from auditor.recognise.datagram_services import datagram_service
 from auditor.recognise.exports import export_application
 from auditor.recognise.numbers import (
     CAPWAP,
@@ -134,7 +135,9 @@ def datagram_application(block: Bytes, at: int, end: int, wire: int) -> int:
     if is_ike(block, at, end):
         return IKE
     application = export_application(block, at, end)
-    return application if application != UNKNOWN else carrier_application(block, at, end, wire)
+    if application == UNKNOWN:
+        application = carrier_application(block, at, end, wire)
+    return application if application != UNKNOWN else datagram_service(block, at, end)
 
 
 @part
@@ -267,11 +270,10 @@ def udp_payload(
             flow.application = late_application(block, begin, end, wire)
         if flow.application >= SFLOW and flow.application <= IPFIX:
             memory.tallies[packet.frame >> BITS, EXPORTS] += 1
-        if flow.application == DNS and flow.client == UNKNOWN_SIDE:
-            response = block[begin + 2] & 0x80 != 0
-            flow.client = 1 - direction if response else direction
     if flow.application == DNS:
-        if is_dns(block, begin, end):
+        if is_dns(block, begin, end):  # what is multicast has no side that asks the other
+            if flow.client == UNKNOWN_SIDE:
+                flow.client = 1 - direction if block[begin + 2] & 0x80 else direction
             dns_answers(memory, answers, block, packet)
         return
     kept = np.int64(0)

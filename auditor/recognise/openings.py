@@ -7,13 +7,13 @@ a line in ``application_of``. What is peculiar to one (a header to be skipped, a
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.machine.kernel import part
 from auditor.recognise.carriers import is_openvpn_over_tcp, is_stun_over_tcp, is_tds
 from auditor.recognise.mysql import is_mysql, may_be_mysql
 from auditor.recognise.numbers import (
+    FIX,
     FTP,
     HTTP,
     HTTP2,
@@ -32,12 +32,15 @@ from auditor.recognise.numbers import (
     SMTP,
     SOCKS,
     SSH,
+    STOMP,
     STUN,
     TDS,
     UNKNOWN,
     VNC,
     XMPP,
 )
+from auditor.recognise.services import by_version, message_of
+from auditor.recognise.words import matrix, same_word, which_stands_at
 from auditor.tls.wrappers import COOKIE, PRELOGIN
 
 NEWLINE, COLON = 10, 58
@@ -119,6 +122,11 @@ OPENINGS = (
         Opening(b"*%d\r\n$" % words, REDIS, is_last=True) for words in range(1, 10)
     ),  # RESP: a command is an array of strings
     *(Opening(text, REDIS, is_last=True) for text in INLINE),
+    *(
+        Opening(word, STOMP, is_last=True)
+        for word in (b"CONNECT\n", b"CONNECT\r\n", b"STOMP\n", b"STOMP\r\n", b"CONNECTED\n")
+    ),
+    Opening(b"8=FIX", FIX, is_last=True),
     Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
@@ -129,15 +137,6 @@ GREETING, PASSWORD = ([one.text for one in OPENINGS].index(text) for text in (b"
 # Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.
 UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
 _UPGRADE = np.frombuffer(b"upgrade: tls", np.uint8)
-
-
-def matrix(texts: tuple[bytes, ...]) -> tuple[Bytes, NDArray[np.int64]]:
-    """Texts as the rows of an array, and their lengths."""
-    lengths = np.array([len(text) for text in texts], np.int64)
-    rows = np.zeros((len(texts), int(lengths.max())), np.uint8)
-    for row, text in zip(rows, texts, strict=True):
-        row[: len(text)] = np.frombuffer(text, np.uint8)
-    return rows, lengths
 
 
 _TEXTS, _LENGTHS = matrix(tuple(one.text for one in OPENINGS))
@@ -155,16 +154,7 @@ ASKS_FOR_TLS = np.array([one.asks_for_tls for one in OPENINGS], np.bool_)
 @part
 def opening(data: Bytes, size: int) -> int:
     """Which of ``OPENINGS`` a stream of ``size`` bytes begins with; -1 for none."""
-    for row in range(_LENGTHS.size):
-        if size >= _LENGTHS[row]:
-            same = True
-            for k in range(_LENGTHS[row]):
-                if data[k] != _TEXTS[row, k]:
-                    same = False
-                    break
-            if same:
-                return row
-    return -1
+    return which_stands_at(data, np.int64(0), size, _TEXTS, _LENGTHS)
 
 
 @part
@@ -189,18 +179,6 @@ def password(data: Bytes, size: int) -> int:
             first, last = data[at + 1], data[at + 5]
             return IRC if (first == 78 or first == 85) and last == 32 else UNKNOWN  # NICK, USER
     return UNKNOWN
-
-
-@part
-def same_word(data: Bytes, at: int, word: Bytes) -> bool:
-    """Whether ``word`` (lower case) stands at ``at``, in any case."""
-    for k in range(len(word)):
-        byte = int(data[at + k])
-        if 65 <= byte <= 90:
-            byte += 32
-        if byte != word[k]:
-            return False
-    return True
 
 
 @part
@@ -308,31 +286,38 @@ def is_headed(data: Bytes, size: int) -> bool:
 
 
 @part
+def by_form(data: Bytes, size: int) -> int:
+    """The application of a stream that begins with numbers; UNKNOWN if it is new."""
+    if is_ldap(data, size):
+        return LDAP
+    if is_mysql(data, size):
+        return MYSQL
+    if is_postgresql(data, size):
+        return POSTGRESQL
+    if is_rdp(data, size):
+        return RDP
+    application = message_of(data, size)
+    if application != UNKNOWN:
+        return application
+    if is_tds(data, size):
+        return TDS
+    if is_stun_over_tcp(data, size):
+        return STUN
+    if is_openvpn_over_tcp(data, size):
+        return OPENVPN
+    return SOCKS if is_socks(data, size) else UNKNOWN
+
+
+@part
 def application_of(row: int, data: Bytes, size: int) -> int:
     """The application of a stream that begins with ``row`` of ``OPENINGS`` (-1: with none); UNKNOWN if it is new."""
     if row == PASSWORD:
         return password(data, size)
     if row >= 0 and row != GREETING:
-        return APPLICATION[row]
+        spoken = by_version(data, size)
+        return spoken if spoken != UNKNOWN else APPLICATION[row]
     application = greeting(data, size) if row == GREETING else UNKNOWN
-    if application == UNKNOWN:
-        if is_ldap(data, size):
-            application = LDAP
-        elif is_mysql(data, size):
-            application = MYSQL
-        elif is_postgresql(data, size):
-            application = POSTGRESQL
-        elif is_rdp(data, size):
-            application = RDP
-        elif is_tds(data, size):
-            application = TDS
-        elif is_stun_over_tcp(data, size):
-            application = STUN
-        elif is_openvpn_over_tcp(data, size):
-            application = OPENVPN
-        elif is_socks(data, size):
-            application = SOCKS
-    return application
+    return application if application != UNKNOWN else by_form(data, size)
 
 
 @part

@@ -4,9 +4,23 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes
 from auditor.flows.state import FlowRow, SideRow, StreamRow
-from auditor.machine.kernel import part
-from auditor.recognise.numbers import IMAP, IRC, NNTP, OTHER, POP3, REDIS, SIEVE, SMTP, UNKNOWN
-from auditor.recognise.openings import COLON, NEWLINE, matrix
+from auditor.machine.kernel import inlined, part
+from auditor.recognise.numbers import (
+    IMAP,
+    IRC,
+    MEMCACHED,
+    NNTP,
+    OTHER,
+    POP3,
+    PROXY,
+    REDIS,
+    SIEVE,
+    SMTP,
+    UNKNOWN,
+)
+from auditor.recognise.openings import COLON, NEWLINE
+from auditor.recognise.services import answers_like_memcached, first_message_of
+from auditor.recognise.words import matrix, stands_at, which_stands_at
 
 SPACE = 32
 REPLIES = (
@@ -22,22 +36,11 @@ _TAGGED, _TAGGED_LENGTHS = matrix((b"OK", b"NO", b"BAD"))  # RFC 9051 7.1
 
 
 @part
-def stands_at(data: Bytes, at: int, size: int, word: Bytes) -> bool:
-    """Whether ``word`` stands at ``at``, as it is written."""
-    if at + len(word) > size:
-        return False
-    for k in range(len(word)):
-        if data[at + k] != word[k]:
-            return False
-    return True
-
-
-@part
 def replies_to_upgrade(data: Bytes, size: int) -> int:
     """Which protocol's server answers so to a request for TLS; UNKNOWN for none."""
-    for row in range(_REPLY_LENGTHS.size):
-        if stands_at(data, np.int64(0), size, _REPLY[row, : _REPLY_LENGTHS[row]]):
-            return np.int64(_REPLIES_OF[row])
+    row = which_stands_at(data, np.int64(0), size, _REPLY, _REPLY_LENGTHS)
+    if row >= 0:
+        return np.int64(_REPLIES_OF[row])
     at = np.int64(0)
     while at < size and data[at] > SPACE:
         at += 1
@@ -67,6 +70,13 @@ def whose_ok(flow: FlowRow, side: SideRow, stream: StreamRow) -> int:
     return np.int64(REDIS if side.syn != 0 and stream.skipped == 0 else UNKNOWN)
 
 
+@inlined
+def begins_session(flow: FlowRow, side: SideRow, stream: StreamRow) -> bool:
+    """Whether a side's bytes are the first of a connection, or follow a PROXY header."""
+    is_first = flow.application == UNKNOWN and side.syn != 0 and stream.skipped == 0
+    return bool(is_first or flow.application == PROXY)
+
+
 @part
 def in_context(flow: FlowRow, side: SideRow, stream: StreamRow, application: int, data: Bytes, size: int) -> int:
     """The application of what its first bytes alone may not tell: what was said before decides."""
@@ -74,4 +84,9 @@ def in_context(flow: FlowRow, side: SideRow, stream: StreamRow, application: int
         return whose_ok(flow, side, stream)
     if application == UNKNOWN and flow.application == OTHER and flow.upgrade != 0 and size > 0:
         return replies_to_upgrade(data, size)
-    return application
+    if application != UNKNOWN or size == 0:
+        return application
+    if begins_session(flow, side, stream):
+        return first_message_of(data, size)
+    is_answer = flow.application == OTHER and side.syn != 0 and stream.skipped == 0
+    return np.int64(MEMCACHED if is_answer and answers_like_memcached(data, size) else UNKNOWN)

@@ -48,9 +48,11 @@ from auditor.recognise.openings import (
     opening,
     proxy_endpoint,
     proxy_header,
-    same_word,
 )
 from auditor.recognise.replies import in_context
+from auditor.recognise.sealed import note_sealed
+from auditor.recognise.services import is_service
+from auditor.recognise.words import same_word
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
 from auditor.tls.records import follow_records, how_it_begins
 from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_hello
@@ -149,6 +151,7 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
         or application == TLS
         or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
         or speaks_in_lines(np.int64(application))
+        or is_service(np.int64(application))
     ):
         length = hello_behind(data, size)
     else:
@@ -286,6 +289,7 @@ def another_protocol(
         if length >= 0:
             return pass_proxy_header(memory, flow, stream, length, have)
     application = in_context(flow, side, stream, application, data, size)
+    note_sealed(flow, application, data, size)
     note_beginning(flow, side, row, application, direction)
     note_upgrade(flow, direction, row, data, size)
     if flow.handshake >= 0:

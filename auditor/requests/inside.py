@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from auditor.requests.signing import new_salt
 from auditor.tls.revealed import Revealed
 
 if TYPE_CHECKING:
-    from auditor.requests.decrypt import Stage
+    from auditor.requests.decrypt import Dissected, Stage
     from auditor.requests.opener import Opener
 
 Array = np.ndarray[Any, Any]
@@ -135,36 +136,12 @@ class FlowOpener:
 
     def opened(self, sources: Sequence[Source], wanted: Wanted) -> tuple[list[dict[str, Any]], str | None]:
         """The requests in the wanted flows of captures that were read to their ends, or why there are none."""
-        from auditor.reading.merging import Merging
-        from auditor.requests import tshark
-        from auditor.requests.decrypt import Dissected, Stage, dissect
+        from auditor.requests import attempts, tshark
 
-        times = int(wanted.started.min()), int(wanted.ended.max())
-        second, self.revealed = again(sources, times), {}
-        if second is None:
+        self.revealed = {}
+        dissected = attempts.opened(wanted, self.keys, partial(self._attempt, sources))
+        if dissected.failure == NOT_KEPT:
             return [], NOT_KEPT
-        randoms = [random for of_flow in wanted.randoms for random in of_flow]
-        self.stage = stage = Stage(len(wanted))
-        try:
-            if (opener := self._opener()) is None:
-                dissected = Dissected(failure=tshark.missing())
-            else:
-                secrets = self.keys.text(randoms)
-                dissected = dissect(
-                    Merging(*second),
-                    lambda: is_same(sources, second[0]),
-                    wanted,
-                    secrets,
-                    self.salt,
-                    opener,
-                    stage,
-                    self.meanwhile,
-                )
-        finally:
-            self.stage = None
-            self.close()
-            for one in second[0]:
-                one.item.forget()
         self.tshark, self.failed = tshark.version(), self.failed or dissected.failure is not None
         self.notes += [note for note in [*dissected.notes, dissected.failure] if note and note not in self.notes]
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
@@ -175,6 +152,36 @@ class FlowOpener:
             row["capture"] = captures[frames.capture(row["shown"])]
             row["frame"], row["where"] = frames.number(row["shown"]), frames.words(row["shown"], captures)
         return dissected.requests, dissected.failure
+
+    def _attempt(self, sources: Sequence[Source], wanted: Wanted, number: int) -> "Dissected":
+        """What one more reading of the captures finds in flows by the secrets of an attempt."""
+        from auditor.reading.merging import Merging
+        from auditor.requests import tshark
+        from auditor.requests.decrypt import Dissected, Stage, dissect
+
+        second = again(sources, (int(wanted.started.min()), int(wanted.ended.max())))
+        if second is None:
+            return Dissected(failure=NOT_KEPT)
+        self.stage = stage = Stage(len(wanted))
+        try:
+            if (opener := self._opener()) is None:
+                return Dissected(failure=tshark.missing())
+            randoms = [random for of_flow in wanted.randoms for random in of_flow]
+            return dissect(
+                Merging(*second),
+                lambda: is_same(sources, second[0]),
+                wanted,
+                self.keys.text(randoms, number),
+                self.salt,
+                opener,
+                stage,
+                self.meanwhile,
+            )
+        finally:
+            self.stage = None
+            self.close()
+            for one in second[0]:
+                one.item.forget()
 
     def why_nothing(self, flow: int, kind: int, randoms: Sequence[tuple[int, int]]) -> str:
         """Why a flow of the last capture shows no request though it was looked into."""

@@ -58,6 +58,7 @@ MOST_AT_ONCE = 256 << 20  # bytes of what was written to a key log since it was 
 LINE = 480  # bytes that a line of secrets takes in memory
 NONE_AFTER = 64 << 20  # bytes without a secret, behind which no more is read of what cannot be a key log
 MOST_COMPARED = 16  # lines of a session, which has eight at most
+MOST_TRIED = 8  # secrets, or sets of them, that a session is opened with
 EXAMPLE = "CLIENT_RANDOM <64 hexadecimal digits> <96 hexadecimal digits>"
 
 
@@ -158,7 +159,7 @@ class Keys:
         opens = [self._opens[half] for half in _halves(randoms) if half in self._opens]
         bits = reduce(or_, opens, 0)
         if bits & CONTRADICTED:
-            return "different secrets are given by the same name, of which the last one was tried"
+            return "different secrets are given by the same name, of which none that was tried fits"
         if self.of_any or not opens or bits & ALL:
             return None
         if not bits & (CLIENT_DATA | SERVER_DATA):
@@ -171,11 +172,35 @@ class Keys:
         both = bits & CLIENT_HANDSHAKE and bits & SERVER_HANDSHAKE
         return None if both else "the secrets of its handshake are not given"
 
-    def text(self, randoms: Iterable[tuple[int, int]]) -> bytes:
-        """The lines of a key log for some handshakes, and those that may be of any."""
+    def text(self, randoms: Iterable[tuple[int, int]], attempt: int = 0) -> bytes:
+        """The lines of a key log for some handshakes, and those that may be of any; ``attempt``: how many failed before."""
         wanted = _halves(randoms)
-        lines = [line for random, own in self.by_random.items() if random[:16] in wanted for line in own]
+        known = [_attempts(own) for random, own in self.by_random.items() if random[:16] in wanted]
+        lines = [line for tries in known for line in tries[min(attempt, len(tries) - 1)]]
         return b"".join(line + b"\n" for line in [*lines, *self.of_any])
+
+    def tries(self, randoms: Iterable[tuple[int, int]]) -> int:
+        """In how many ways the secrets given for some handshakes may be put together: one, unless some contradict each other."""
+        wanted = _halves(randoms)
+        if not any(self._opens.get(half, 0) & CONTRADICTED for half in wanted):
+            return 1
+        return max(len(_attempts(own)) for random, own in self.by_random.items() if random[:16] in wanted)
+
+
+def _attempts(lines: list[bytes]) -> list[tuple[bytes, ...]]:
+    """Sets of a session's secrets, one of each name: the last ones written, those before them …, then one name's alone in turn."""
+    by_label: dict[bytes, dict[bytes, bytes]] = {}
+    for line in reversed(lines):
+        by_label.setdefault(line.partition(b" ")[0], {}).setdefault(line.lower(), line)
+    secrets = [list(own.values()) for own in by_label.values()]
+    most = max(map(len, secrets))
+    together = [tuple(own[min(number, len(own) - 1)] for own in secrets) for number in range(most)]
+    alone = [
+        tuple(other[number if other is own else 0] for other in secrets)
+        for own in secrets
+        for number in range(1, len(own))
+    ]
+    return list(dict.fromkeys([*together, *alone]))[:MOST_TRIED]
 
 
 def _halves(randoms: Iterable[tuple[int, int]]) -> set[bytes]:

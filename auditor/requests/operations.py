@@ -12,7 +12,7 @@ from auditor import data
 from auditor.aws.names import endpoint
 
 # Segments of a path that name no thing and nobody: words, versions.
-_WORD = re.compile(r"[a-z]{1,24}(?:[-_.][a-z0-9]{1,24}){0,4}|v\d{1,4}(?:\.\d{1,3})?|\d{4}-\d{2}-\d{2}")
+_WORD = re.compile(r"\.well-known|[a-z]{1,24}(?:[-_.][a-z0-9]{1,24}){0,4}|v\d{1,4}(?:\.\d{1,3})?|\d{4}-\d{2}-\d{2}")
 MOST_SEGMENTS = 16
 
 

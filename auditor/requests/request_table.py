@@ -1,7 +1,7 @@
 """From flows to those whose requests may be read, and from requests to the table ``requests``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,13 @@ class Candidates:
 
     wanted: Wanted
     reasons: Texts  # for each flow with requests that are not read
+
+    def part(self, begin: int, end: int) -> "Candidates":
+        """Those among some of the flows."""
+        at = self.wanted.index
+        wanted = self.wanted.take(np.flatnonzero((at >= begin) & (at < end)))
+        reasons = Texts(self.reasons.values, self.reasons.index[begin:end])
+        return Candidates(replace(wanted, index=wanted.index - begin), reasons)
 
 
 def candidates(inside: FlowOpener, rows: Rows, ends: Oriented, services: Services, protocol: Array) -> Candidates:

@@ -14,6 +14,9 @@ from auditor.tls.interned import Shapes
 from auditor.tls.shapes import words
 
 Array = np.ndarray[Any, Any]
+# Times of certificates are whole seconds, and the last one belongs to their validity, to its end (RFC 5280 4.1.2.5: inclusive).
+LAST_SECOND = 999_999_999  # nanoseconds
+DAY = 86_400 * 10**9
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class CertificateColumns:
     chain_valid: Numbers  # whether all of them were valid when the handshake began
     client_chain: Texts  # the same two of the client's chain
     client_chain_valid: Numbers
+    lifetime: Texts  # whole days from the beginning to the end of what the server's own certificate is good for
 
 
 def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Texts) -> CertificateColumns:
@@ -32,9 +36,8 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     started = rows["started"]
     chains, index = _chains(rows["server_chain"], started, "server", memory, shapes)
     leaves = [chain.leaf for chain in chains]
-    times = [(leaf.not_before, leaf.not_after) if leaf else (None, None) for leaf in leaves]
-    before = np.array([0 if one is None or two is None else one for one, two in times])[index]
-    after = np.array([-1 if one is None or two is None else two for one, two in times])[index]
+    times = [_period([leaf] if leaf else []) or (0, -1) for leaf in leaves]
+    before, after = (np.array([time[end] for time in times])[index] for end in (0, 1))
     pairs, which = distinct(index, names.index)
     texts = [*names.values, None]
     good = [leaf.names if leaf and leaf.subject is not None else None for leaf in leaves]
@@ -57,6 +60,7 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         chain_valid=_valid(chains, index, started),
         client_chain=Texts([described(chain) for chain in clients], client),
         client_chain_valid=_valid(clients, client, started),
+        lifetime=Texts([lifetime(chain) for chain in chains], index),
     )
 
 
@@ -64,6 +68,7 @@ def described(chain: Chain) -> str | None:
     """Each certificate's type of key, size or curve, and signature; one after another with semicolons between.
 
     The signature of a root is not verified by anybody, and stands as ``-`` (RFC 5280 6.1); a raw public key has none.
+    Behind an RSA key is its public exponent where that is not 65537, as everybody's is, or not known (``?``).
     """
     words = []
     for number, one in enumerate(chain.certificates):
@@ -72,8 +77,17 @@ def described(chain: Chain) -> str | None:
             RAW_KEY if one.key_algorithm == RAW_KEY else "-" if is_root else one.weak or one.signature_algorithm or "?"
         )
         size = one.curve or one.key_bits or "?"
-        words.append("\t".join([one.key_type or "?", str(size), signed]))
+        unusual = one.key_type == "rsa" and one.exponent != "65537"
+        words.append("\t".join([one.key_type or "?", str(size), signed, *([one.exponent or "?"] if unusual else [])]))
     return ";".join(words) or None
+
+
+def lifetime(chain: Chain) -> str | None:
+    """For how many whole days a chain's own certificate is good; None where there is none, or its times are not known."""
+    own = chain.leaf
+    if own is None or own.not_before is None or own.not_after is None:
+        return None
+    return str(max(0, own.not_after - own.not_before) // DAY)
 
 
 def _valid(chains: list[Chain], index: Array, started: Array) -> Numbers:
@@ -90,7 +104,9 @@ def _period(path: list[Certificate]) -> tuple[int, int] | None:
     times = [(one.not_before, one.not_after) for one in path]
     begins = [one for one, _ in times if one is not None]
     ends = [two for _, two in times if two is not None]
-    return (max(begins), min(ends)) if times and len(begins) == len(ends) == len(times) else None
+    if not times or not len(begins) == len(ends) == len(times):
+        return None
+    return max(begins), min(*ends, 2**63 - 1 - LAST_SECOND) + LAST_SECOND
 
 
 def validity(path: list[Certificate], time: int) -> bool | None:

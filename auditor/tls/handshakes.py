@@ -65,6 +65,7 @@ class HandshakeColumns:
     chain_valid: Numbers  # whether all of them were valid when the handshake began
     client_chain: Texts  # the same two of the client's chain
     client_chain_valid: Numbers
+    lifetime: Texts  # of the server's own certificate, in days
     public_key: Texts  # what is wrong with a public key of the key exchange; None where nothing is
     chain_unread: Texts  # why they are not known though they were sent in clear
 
@@ -119,6 +120,7 @@ def handshake_columns(
         certificates.chain_valid,
         certificates.client_chain,
         certificates.client_chain_valid,
+        certificates.lifetime,
         _public_keys(rows),
         _chain_unread(rows, memory, shapes),
     )

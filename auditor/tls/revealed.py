@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.tables.columns import Numbers, Texts
-from auditor.tls.certificate_columns import described, validity
+from auditor.tls.certificate_columns import described, lifetime, validity
 from auditor.tls.certificate_messages import message_of
 from auditor.tls.certificates import Certificates
 from auditor.tls.handshakes import HandshakeColumns
@@ -54,6 +54,7 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
                 "chain_order": chain.order,
                 "authentication": "post-quantum" if is_new else "classical",
                 "chain": described(chain),
+                "lifetime": lifetime(chain),
             }
             for name, text in stated.items():
                 texts.setdefault(name, {})[row] = text
@@ -61,7 +62,7 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
             for name, path in (("certificate_valid", [leaf]), ("chain_valid", chain.path)):
                 truths.setdefault(name, {})[row] = validity(path, int(started[row]))
     asked_texts: dict[str, Any] = {
-        name: _with_texts(getattr(columns, name), texts.pop(name, {})) for name in ("chain", "client_chain")
+        name: _with_texts(getattr(columns, name), texts.pop(name, {})) for name in ("chain", "client_chain", "lifetime")
     }
     asked_truths: dict[str, Any] = {
         name: _with_truths(getattr(columns, name), truths.pop(name, {}))

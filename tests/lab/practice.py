@@ -27,6 +27,11 @@ GATEWAY_ENDPOINT = {
 }
 DEFAULT_PREFIX = w.SITE + '[[virtual_interface]]\nname = "dxvif-1"\nkind = "transit"\nprefixes = ["0.0.0.0/0"]\n'
 DEFAULT_ROUTE = {"routes.json": [{"dst": "default", "gateway": "198.51.100.1", "dev": "eth2", "flags": []}]}
+SITES = w.SITE.replace("[site]", "[[site]]") + '[[site]]\nname = "oslo"\n'
+TO_ANYWHERE = '[[vpn]]\nname = "vpn-1"\noutside = ["203.0.113.10", "52.94.9.9"]\n'
+TO_AWS = w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'
+OSLO = TO_ANYWHERE + 'site = "oslo"\n'
+HERE = '[[capture_point]]\nname = "tap"\nfile = "capture*"\nsite = "hq"\n'
 ROUTER = f'[[router]]\nname = "edge"\nmac = "{w.EDGE}"\n'
 
 
@@ -51,6 +56,30 @@ PRACTICE = [
     Scene("path 2 to a bucket of another Region", lambda: stored("s3.eu-west-1.amazonaws.com", "52.218.1.1"), [Truth("internet", "unknown none", INSTANCE)],
           w.SITE + w.VPC, GATEWAY_ENDPOINT, witness=log("2", "52.218.1.1")),
     Scene("path 2 to a server that is called a bucket", lambda: stored(target=FAR), [Truth("internet", "internet likely", INSTANCE)], w.SITE + w.VPC, GATEWAY_ENDPOINT, witness=log("2", FAR)),
+    # --- a VPN of which nobody says where it leads
+    *(
+        Scene(f"a VPN to anywhere, {name}", partial(w.talk, server=w.ENI, out=out), [Truth("vpn", said)], SITES + more + vpn)
+        for name, vpn, more, out, said in (
+            ("known by its outside", TO_ANYWHERE, LEADS, s.LAN, "private likely"),
+            ("known by its gateway", '[[vpn]]\nname = "vpn-1"\ngateway = "tgw-1"\n', LEADS, s.LAN, "private likely"),
+            ("known by its interface", '[[vpn]]\nname = "vpn-1"\ninterface = "vti*"\n', LEADS, s.LAN, "private likely"),
+            ("over Direct Connect", TO_ANYWHERE + 'over = "dxvif-private"\n', LEADS, s.LAN, "private likely"),
+            ("that is down", TO_ANYWHERE + 'state = "DOWN"\n', LEADS, s.LAN, "direct-connect likely"),
+            ("of another site", OSLO, LEADS + HERE, s.LAN, "direct-connect likely"),
+                    )
+    ),
+    Scene("a VPN to anywhere, a public virtual interface", lambda: w.talk(s.SOURCE, out=s.LAN), [Truth("direct-connect", "direct-connect likely", s.SOURCE)], w.SITE + TO_AWS + TO_ANYWHERE),
+    Scene("a VPN to anywhere, the way back accepted", lambda: w.talk(server=w.ENI, out=s.LAN, directions="s"), [Truth("vpn", "private likely")],
+          w.SITE + w.PRIVATE + 'sources = ["10.20.0.0/16"]\n' + w.VPC + TO_ANYWHERE),
+    Scene("a VPN to anywhere, a route over Direct Connect", lambda: w.talk(server=w.ENI, out=s.LAN), [Truth("direct-connect", "direct-connect likely")],
+          w.SITE + LEADS + f'peer_address = "{s.AMAZON}"\n' + TO_ANYWHERE, routes={"routes.json": [{"dst": "172.31.0.0/16", "gateway": s.AMAZON}]}),
+    Scene("a VPN to anywhere, frames of Direct Connect", lambda: w.talk(server=w.ENI, out=s.DX1), [Truth("direct-connect", s.CONFIRMED_DX)], w.SITE + LEADS + TO_ANYWHERE),
+    Scene("a VPN to anywhere whose frames would show", lambda: [*w.talk(server=w.ENI, out=s.LAN), *w.talk(server="172.30.9.9", out=s.VPN, port=40_009)],
+          [Truth("direct-connect", "private none", port=40_000), Truth("vpn", "vpn likely", port=40_009)], w.SITE + LEADS + w.BACKUP),
+    *(
+        Scene(f"a server that AWS does {name} over a public virtual interface", partial(w.talk, s.SOURCE, out=s.LAN, directions="s"), [Truth("internet", said, s.SOURCE)], w.SITE + w.PUBLIC + f'prefixes = ["{prefix}"]\n')
+        for name, prefix, said in (("advertise", "52.94.0.0/16", "direct-connect likely"), ("not advertise", "54.240.0.0/16", "unknown none"))
+    ),
     # --- MACs that several have
     Scene("a virtual router's MAC on another network", lambda: w.talk(server=w.ENI, out=Wire(None, VRRP)), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + LEADS + f'[[uplink]]\nname = "isp"\npeer_mac = "{VRRP}"\n'),
@@ -71,5 +100,6 @@ PRACTICE = [
     # --- lines
     Scene("a private client on a provider's closed network", lambda: w.pppoe(w.talk()), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'),
+    Scene("a private client and a VPC on a PPPoE line to the provider's router", lambda: w.pppoe(w.talk(server=w.ENI, out=Wire(None, w.ISP))), [Truth("vpn", "private none")], w.SITE + w.UPLINK),
     Scene("a private client on a PPPoE line", lambda: w.pppoe(w.talk()), [Truth("internet", "internet likely")], w.SITE),
 ]  # fmt: skip

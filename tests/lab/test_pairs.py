@@ -42,13 +42,16 @@ def point(link: str, **where: str) -> str:
     return f'[[capture_point]]\nname = "tap"\nlink = "{link}"\n' + "".join(f'{k} = "{x}"\n' for k, x in where.items())
 
 
-def in_gre(vlan: int = 101, peer: str = w.AWS1, server: str = w.ENI, *, one_way: bool = False) -> list[Frame]:
+def in_gre(
+    vlan: int = 101, peer: str = w.AWS1, server: str = w.ENI, *, one_way: bool = False, back_to_front: bool = False
+) -> list[Frame]:
     """A flow in GRE between a router of the site and a transit gateway; ``one_way``: copies of both directions."""
     frames = w.gre(w.talk(w.CLIENT, server, Wire(None, peer)), "10.20.0.1", "172.31.0.9")
     if one_way:
         outer = next(f for _, f in frames)[:34]
         frames = [(when, outer + f[34:]) for when, f in frames]
-    return [(when, f[:12] + w.tag(vlan) + f[12:]) for when, f in frames]
+    macs = slice(6, 12), slice(0, 6)
+    return [(when, (f[macs[0]] + f[macs[1]] if back_to_front else f[:12]) + w.tag(vlan) + f[12:]) for when, f in frames]
 
 
 def advertisement(source: str) -> list[Frame]:
@@ -78,7 +81,11 @@ def spoken(side: Wire, hop: str = scenes.AMAZON_PUBLIC) -> bytes:
 
 LAYOUTS = [
     # --- tunnels that a link's frames carry
-    Layout("GRE in frames of the link", in_gre(), DIRECT),
+    Layout("GRE in frames of the link", in_gre(), CONFIRMED),
+    Layout("GRE in frames of the link but for the last one", [*in_gre()[:-1], in_gre(peer=v.STRANGER)[-1]], NOTHING),
+    Layout("GRE in frames of the link the other way than the addresses", in_gre(back_to_front=True), NOTHING),
+    Layout("GRE in frames of the link, at a capture point of another", in_gre(), DIRECT, v.ALL + point("isp", file="*")),
+    Layout("GRE in frames of a VPN's gateway", in_gre(300, w.VPN), ("vpn likely",) * 2, v.ALL.replace(w.BACKUP, w.BACKUP + 'prefixes = ["172.31.0.0/16"]\n')),
     Layout("GRE on its VLAN, to another MAC", in_gre(peer=v.STRANGER), NOTHING),
     Layout("GRE to its MAC, on another VLAN", in_gre(vlan=555), NOTHING),
     Layout("GRE in frames of the link, both directions one way, as mirrors send", in_gre(one_way=True), NOTHING),
