@@ -23,6 +23,7 @@ from auditor.capture.compression import (
     damage,
     plain,
 )
+from auditor.capture.interruptible import opened
 from auditor.capture.stretches import OpenFile, Slice
 from auditor.errors import InputError, shown
 
@@ -64,8 +65,8 @@ def kind_of(head: bytes) -> str | None:
 def members(path: Path) -> list[Member] | None:
     """The captures in an archive, in its order, or why there are none; None for a file that is no archive."""
     try:
-        with path.open("rb") as file:
-            is_packed = compression_of(file.read(LONGEST_MAGIC)) is not None
+        with opened(path) as file:
+            is_packed = compression_of(file.read(LONGEST_MAGIC) or b"") is not None
         kind = kind_of(beginning(path, HEAD))
     except (InputError, OSError):  # who reads it as a capture says what is wrong with it
         return None

@@ -17,7 +17,7 @@ class OpenFile:
 
     def __init__(self, path: Path | None = None) -> None:
         if path is not None:
-            self.fileno = os.open(path, os.O_RDONLY)
+            self.fileno = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             return
         with tempfile.TemporaryFile() as file:
             self.fileno = os.dup(file.fileno())
