@@ -9,7 +9,9 @@ import tomllib
 from pathlib import Path
 
 from auditor.policy import aws_tls, library
+from auditor.policy.check import ENCRYPTED
 from auditor.policy.registry import CHECKS
+from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables import schema
 
 HERE = Path(__file__).parent
@@ -90,7 +92,26 @@ def tables_page() -> str:
             elif values:
                 listed = ": " + ", ".join(f"`{v}`" for v in values) + (" (ordered)" if column.ordered else "")
             lines.append(f"| `{column.name}` | {PANDAS[column.type]} | {column.meaning}{listed} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_protocols()]) + "\n"
+
+
+def _protocols() -> list[str]:
+    """The names of the column ``protocol``, by what rules about encryption make of them."""
+    kinds = {
+        "encrypted; TLS as it was negotiated": [one for one in APPLICATIONS if one.name in ENCRYPTED],
+        "in clear, unless it goes over to TLS": [one for one in APPLICATIONS if one.in_clear],
+        "open by nature: not judged": [one for one in APPLICATIONS if one.is_open],
+    }
+    known = [one for kind in kinds.values() for one in kind]
+    kinds["not observable"] = [one for one in APPLICATIONS if one not in known]
+    lines = [
+        "",
+        "## Protocols",
+        "",
+        "What `protocol` of `flows` may be. It is recognised by what is sent, never by a port;",
+    ]
+    lines += ["`<NA>` is what is not recognised.", "", "| | names |", "|---|---|"]
+    return lines + [f"| {kind} | {', '.join(f'`{one.name}`' for one in group)} |" for kind, group in kinds.items()]
 
 
 def commands_page() -> str:

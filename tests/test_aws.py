@@ -180,11 +180,6 @@ def test_other_names(name: str) -> None:
         ("nlb-1.elb.eusc-de-east-1.amazonaws.eu", "elb", "eusc-de-east-1", "aws-eusc"),
         ("ec2-1-2-3-4.eu-west-1.compute.amazonaws.com", "compute", "eu-west-1", "aws"),
         ("search-x-abc.us-east-1.es.amazonaws.com", "es", "us-east-1", "aws"),
-        ("wg.123456789012.us-east-1.redshift-serverless.amazonaws.com", "redshift-serverless", "us-east-1", "aws"),
-        ("c.cluster-abc.us-east-1.docdb.amazonaws.com", "docdb", "us-east-1", "aws"),
-        ("b-1.x.abc.c2.kafka.us-east-1.amazonaws.com", "kafka", "us-east-1", "aws"),
-        ("fs-123.efs.us-east-1.amazonaws.com", "efs", "us-east-1", "aws"),
-        ("s-123.server.transfer.us-east-1.amazonaws.com", "transfer", "us-east-1", "aws"),
         ("svc-0abc.7d67968.vpc-lattice-svcs.us-east-2.on.aws", "vpc-lattice-svcs", "us-east-2", "aws"),
         ("vpce-0123-abc.vpce-svc-0123.us-east-1.vpce.amazonaws.com", "vpce-svc-0123", "us-east-1", "aws"),
         ("abcdef.us-east-1.awsapprunner.com", "apprunner", "us-east-1", "aws"),
@@ -204,6 +199,23 @@ def test_what_customers_have_is_no_service_endpoint(
     assert (found.service, found.region, found.partition, found.customer) == (service, region, partition, True)
     assert may_concern_aws([name]) == [True]
     assert not imitates(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("s-123.server.transfer.us-east-1.amazonaws.com", "transfer"),
+        ("fs-123.efs.us-east-1.amazonaws.com", "efs"),
+        ("b-1.x.abc.c2.kafka.us-east-1.amazonaws.com", "kafka"),
+        ("c.cluster-abc.us-east-1.docdb.amazonaws.com", "docdb"),
+        ("wg.123456789012.us-east-1.redshift-serverless.amazonaws.com", "redshift-serverless"),
+    ],
+)
+def test_what_aws_runs_for_a_customer_is_a_service(name: str, service: str) -> None:
+    """Servers of files, messages and data that AWS runs, each with a name of its own, are its services: which way they went counts."""
+    found = endpoint(name)
+    assert found is not None
+    assert (found.service, found.region, found.customer) == (service, "us-east-1", False)
 
 
 @pytest.mark.parametrize(

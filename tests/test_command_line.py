@@ -318,6 +318,26 @@ def test_plain_options_load_little(samples: Path, tmp_path: Path) -> None:
     assert not {"pydantic", "rich.console", "numba", "numpy.ma", "importlib.metadata"} & set(loaded)
 
 
+def test_paths_load_no_masked_arrays(samples: Path) -> None:
+    """Judging paths loads nothing of numpy that it does not use."""
+    audit = f"auditor.audit({str(samples / 'office.pcapng')!r}, topology={str(samples / 'site.toml')!r})"
+    code = f"import auditor, sys; {audit}; print('numpy.ma' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"
+
+
+def test_no_plugins_of_pydantic(samples: Path, tmp_path: Path) -> None:
+    """What is installed beside the product does not see what users write in their topologies."""
+    described = tmp_path / "spy-1.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1\n")
+    (described / "entry_points.txt").write_text("[pydantic]\nspy = spy\n")
+    (tmp_path / "spy.py").write_text(f"open({str(tmp_path / 'seen')!r}, 'w')\nraise ImportError\n")
+    command = [sys.executable, "-m", "auditor", "topology", "check", str(samples / "site.toml")]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, check=True)
+    assert not (tmp_path / "seen").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal here")
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C says so in one line, with exit code 130, and leaves no half results."""

@@ -190,3 +190,18 @@ def test_stream(capture: Path) -> None:
             stream.release(buffer.obj)
         assert item.sha256() == expected
         stream.close()
+
+
+def test_what_is_no_file_any_more(tmp_path: Path) -> None:
+    """A file that became a pipe after it was looked at is refused in a sentence, and no byte of it is waited for."""
+    path = wire.write(tmp_path, wire.pcap([bytes(60)]), "a.pcap")
+    (item,) = expand([path])
+    path.unlink()
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)  # who never writes
+    try:
+        with pytest.raises(auditor.InputError, match="is no file any more"):
+            item.open()
+        assert digest.started(path, digest.LARGE + 1) is None
+    finally:
+        os.close(writer)

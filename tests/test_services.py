@@ -279,3 +279,9 @@ def test_ldap_that_sasl_encrypts(audit_bytes: Run, token: bytes, name: str, expe
     turns = [("c", ROOT), ("c", BIND), ("s", BOUND), ("c", struct.pack(">I", len(token)) + token)]
     result = audit_bytes(wire.pcap(wire.Talk().open().play(turns).packets), all_traffic=True)
     assert (wire.only(result.flows)["protocol"], verdict(result)) == (name, expected)
+
+
+def test_who_answers_by_multicast_is_the_client_of_its_flow(audit_bytes: Run) -> None:
+    """An answer that goes to a group was asked for by nobody that the flow shows: who sends it is the client."""
+    message, _ = DATAGRAMS["dns, an answer by multicast"]
+    assert wire.only(audit_bytes(wire.pcap([datagram(message, sport=34_746)])).flows)["client_port"] == 34_746

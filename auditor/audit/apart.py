@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from auditor.reading.events import Batch, CapturesEnded, Checkpoint, Event
+from auditor.reading.events import Batch, CapturesEnded, Event
 from auditor.reading.together import PartsApart
 
 MOST_OF_ONE = 1024  # flows of a batch that is put together with others
@@ -43,13 +43,11 @@ def with_joined(events: Iterable[Event], may_join: Callable[[Batch], bool]) -> I
                 yield event
         else:
             held.events.append(event)
-        if held.is_full or _decides(event):
+        if held.is_full or _opens_others(event):
             yield from held.given()
     yield from held.given()
 
 
-def _decides(event: Event) -> bool:
-    """Whether what comes behind it depends on it: secrets that open later flows, and where an audit could go on."""
-    if isinstance(event, CapturesEnded):
-        return any(source.key_logs for source in event.sources)
-    return isinstance(event, Checkpoint)
+def _opens_others(event: Event) -> bool:
+    """Whether it brings secrets, which may open flows of captures behind it."""
+    return isinstance(event, CapturesEnded) and any(source.key_logs for source in event.sources)

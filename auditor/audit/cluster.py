@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from auditor.report.audit import Audit
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Cluster:
     """Audits by the workers of a Dask client: ``cluster(client).audit(...)``, or any audit in a ``with`` block of it."""
 

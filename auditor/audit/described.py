@@ -52,7 +52,7 @@ FROM_HANDSHAKE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Described:
     """A batch of finished flows, described by its packets alone."""
 

@@ -20,7 +20,7 @@ from auditor.tls.delivery import FAILURES
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Judged:
     """A batch of flows with the verdicts of the policy's rules."""
 

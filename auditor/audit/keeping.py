@@ -64,7 +64,7 @@ class FlowContents:
         return cls(list(values["rows"]), values["unseen"], revealed)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Keeping:
     """Writes the log, in a thread of its own. Methods raise AuditError where this or what was written before failed.
 

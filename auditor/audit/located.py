@@ -19,7 +19,7 @@ from auditor.tables.columns import Texts
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Located:
     """A batch of flows whose paths are judged."""
 

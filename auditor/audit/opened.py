@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 Requests = Mapping[int, Sequence[dict[str, Any]]]  # rows of ``requests``, by flow, in order
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Opened:
     """A batch of flows with the requests that were read inside them."""
 

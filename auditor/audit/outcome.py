@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from auditor.audit.resume import ResumePlan
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class UnfinishedAudit:
     """An audit on its way into a folder."""
 

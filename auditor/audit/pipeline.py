@@ -1,6 +1,5 @@
 """The stages that batches of finished flows go through, and what waits for what."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +24,7 @@ from auditor.reading.events import Batch
 from auditor.reading.sources import Source
 from auditor.requests.cut import Wanted
 from auditor.requests.inside import NOT_KEPT, TOO_MANY, FlowOpener, by_flow
-from auditor.requests.request_table import Candidates, may_be_read, requests_table
+from auditor.requests.request_table import may_be_read, requests_table
 from auditor.tls.certificates import Certificates
 from auditor.tls.interned import Shapes
 
@@ -37,7 +36,7 @@ def _has_key(answer: FlowContents) -> bool:
     return any(row.get("credential_hash") is not None for row in answer.rows)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Pipeline:
     """What batches share on their way, and what adds up over them."""
 
@@ -53,7 +52,6 @@ class Pipeline:
     joined: bool = True  # … and whether their access keys can be joined with those of others
     _held: list[Described] = field(default_factory=list)  # wait for their paths
     _closed: list[Located] = field(default_factory=list)  # wait for their requests
-    _unkept: deque[tuple[Batch, Candidates]] = field(default_factory=deque)
     _control: Control = field(default_factory=Control)
     _early: int = 0  # flows of what is being read, whose paths were judged before its end
 
@@ -78,9 +76,10 @@ class Pipeline:
     def may_join(self, batch: Batch) -> bool:
         """Whether flows of captures that are audited apart can be judged as one batch: by what their packets alone show.
 
-        Of a request that may be read, a key, a site or BGP what one of the captures holds matters.
+        Of a request that may be read, a key, a site or BGP what one of the captures holds matters. Where an audit is kept
+        so that another goes on with it, batches are those of the captures, wherever it was interrupted.
         """
-        if self.inside.keys or batch.key_logs or batch.control.bgp or self.judge.waits:
+        if self.keeping is not None or self.inside.keys or batch.key_logs or batch.control.bgp or self.judge.waits:
             return False
         return not len(may_be_read(batch.rows))
 
@@ -104,7 +103,8 @@ class Pipeline:
         if batch.chosen is None:
             for flow in described.candidates.wanted.identifier.tolist() if self.answers else ():
                 self.answers.pop(flow, None)  # what was found inside when it was open yet: there is more of it now
-            self._keep(batch, described.candidates)
+            if self.keeping is not None:
+                self.keeping.batch(batch, described.candidates)
         self._held.append(described)
         self._control = batch.control
         if not (self.judge.waits or batch.control.bgp):
@@ -114,23 +114,6 @@ class Pipeline:
             yield from self._locate(batch.control.snapshot())
         if self._is_much([located.described for located in self._closed]):
             yield from self._open((), TOO_MANY)
-
-    def _keep(self, batch: Batch, candidates: Candidates) -> None:
-        """Have a batch kept, or those that it was made of, once their captures have ended."""
-        if self.keeping is not None and not batch.parts:
-            self.keeping.batch(batch, candidates)
-        elif self.keeping is not None:
-            begin = 0
-            for part in batch.parts:
-                self._unkept.append((part, candidates.part(begin, begin + len(part.rows))))
-                begin += len(part.rows)
-
-    def keep_ended(self, control: Control) -> None:
-        """Have kept what waits for the end of captures that were read as one, and what they show of their network."""
-        if self.keeping is not None:
-            while self._unkept and self._unkept[0][0].control is control:
-                self.keeping.batch(*self._unkept.popleft())
-            self.keeping.network(control)
 
     def _is_much(self, held: list[Described]) -> bool:
         """Whether no more flows may wait, or what is known of them takes too much memory."""

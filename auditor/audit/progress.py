@@ -41,7 +41,7 @@ class Reads(Protocol):
         ...
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Progress:
     """What an audit does now, and what it has read of its captures."""
 

@@ -18,7 +18,7 @@ from auditor.paths.path_tables import network_table
 from auditor.paths.witnesses import witnesses_table
 from auditor.policy.findings import Finding, findings_table
 from auditor.reading.captures import capture_of
-from auditor.reading.events import Batch, CapturesEnded, Checkpoint, Event, Finished
+from auditor.reading.events import ALONE, Batch, CapturesEnded, Checkpoint, Event, Finished
 from auditor.reading.sources import SKIPPED, CaptureCounts
 from auditor.reading.window import Window
 from auditor.report.custody import STATE
@@ -26,7 +26,7 @@ from auditor.report.manifest import Applied, manifest
 from auditor.report.sink import Sink
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Run:
     """An audit in progress: events come in, tables go to the sink, what adds up is kept."""
 
@@ -53,7 +53,8 @@ class Run:
             elif isinstance(event, CapturesEnded):
                 self._write(self.pipeline.flush(event.sources))
                 self._groups.append(event)
-                self.pipeline.keep_ended(event.control)
+                if self.pipeline.keeping is not None:
+                    self.pipeline.keeping.network(event.control)
                 odd = self.pipeline.warnings()
                 network = self.pipeline.judge.network
                 self.sink.write("network", network_table(event.control, network, event.interfaces))
@@ -83,7 +84,7 @@ class Run:
                 self.keeping.copy(kept.bytes(kept.size), kept.digests(kept.size))
 
     def _batch(self, batch: Batch) -> None:
-        if batch.generation != self._generation or batch.parts:
+        if batch.generation != self._generation or batch.generation == ALONE:
             self.pipeline.shapes.forget()
             self._generation = batch.generation
         self._write(self.pipeline.run(batch))

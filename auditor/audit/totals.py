@@ -10,7 +10,7 @@ from auditor.reading.captures import Captures
 from auditor.tls.certificates import Certificates
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Totals:
     """What adds up over an audit or a part of it: some of its batches, one of its captures, one worker's share.
 

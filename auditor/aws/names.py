@@ -5,8 +5,8 @@ are those of its endpoint rules; interface endpoint names as in the AWS PrivateL
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from auditor import data
 
@@ -57,22 +57,8 @@ PAGES = {
 }
 PAGE_SERVICES = ("console", "signin", "signin-fips")
 
-# Names under amazonaws.com that belong to customers: a load balancer, an instance, a cluster, a file system is no service endpoint.
-CUSTOMER_LABELS = {
-    *("elb", "compute", "compute-1", "elasticbeanstalk", "eks", "clientvpn"),
-    *(
-        "rds",
-        "redshift",
-        "redshift-serverless",
-        "docdb",
-        "docdb-elastic",
-        "neptune",
-        "memorydb",
-        "cache",
-        "dax-clusters",
-    ),
-    *("es", "aoss", "mq", "kafka", "kafka-serverless", "airflow", "efs", "fsx", "transfer"),
-}
+# Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
+CUSTOMER_LABELS = {"elb", "compute", "compute-1", "elasticbeanstalk", "rds", "cache", "redshift", "es", "aoss", "eks"}
 # Names of services that stand in names of endpoints beside those that they are known by.
 OTHER_NAMES = {"queue": "sqs", "ddb": "dynamodb"}
 LABEL = re.compile(r"[a-z0-9_*]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -89,8 +75,7 @@ PINPOINT_SERVICES = {
 BRANDS = ("amazonaws", "pinpoint", "sms-voice", "api.aws", "amazonwebservices")
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """What a host name says. ``service`` is the endpoint prefix, without ``-fips``; any part may be unknown."""
 
     service: str | None

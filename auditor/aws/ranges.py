@@ -9,10 +9,9 @@ import io
 import ipaddress
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +30,7 @@ NAT64, LOCAL_NAT64 = np.uint64(0x0064_FF9B_0000_0000), np.uint64(0x0064_FF9B_000
 CUSTOMER_RANGES = {"EC2", "GLOBALACCELERATOR", "CLOUDFRONT", "WORKSPACES_GATEWAYS", "CLOUD9", "EC2_INSTANCE_CONNECT"}
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """What the ranges say of an address."""
 
     region: str | None

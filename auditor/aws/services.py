@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 PINPOINT = ("pinpoint", "sms-voice", "social-messaging", "ses", "ses-smtp")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Services:
     """Texts and flags for each flow."""
 

@@ -12,10 +12,9 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 from auditor.border import pages
 from auditor.border.text import printable
@@ -157,8 +156,7 @@ def from_json(data: bytes | str, *, unique: bool = False) -> Any:
     return _whole_characters(value) if "\\u" in text and "\\ud" in text.lower() else value
 
 
-@dataclass(frozen=True)
-class JsonLine:
+class JsonLine(NamedTuple):
     """A line of JSON lines: its number from 1, and its value, or why it has none."""
 
     number: int

@@ -23,6 +23,7 @@ from auditor.capture.compression import (
     damage,
     plain,
 )
+from auditor.capture.interruptible import opened
 from auditor.capture.stretches import OpenFile, Slice
 from auditor.errors import InputError, shown
 
@@ -64,8 +65,8 @@ def kind_of(head: bytes) -> str | None:
 def members(path: Path) -> list[Member] | None:
     """The captures in an archive, in its order, or why there are none; None for a file that is no archive."""
     try:
-        with path.open("rb") as file:
-            is_packed = compression_of(file.read(LONGEST_MAGIC)) is not None
+        with opened(path) as file:
+            is_packed = compression_of(file.read(LONGEST_MAGIC) or b"") is not None
         kind = kind_of(beginning(path, HEAD))
     except (InputError, OSError):  # who reads it as a capture says what is wrong with it
         return None
@@ -208,11 +209,21 @@ def _unpacked(stream: BinaryIO, left: UnpackLimit) -> OpenFile:
     """A stream, or what is packed in it, in a file without a name: it is gone with the process, however that ends."""
     kept = OpenFile()
     stream, is_packed = plain(stream)
-    # Of what is packed and damaged there is what comes before; the end of an archive shows that it is not whole.
-    with suppress(*(DAMAGE if is_packed else ())):
-        while left.bytes >= 0 and (part := stream.read(STEP)):
-            left.bytes -= os.write(kept.fileno, part)
+    while left.bytes >= 0 and (part := _next(stream, is_packed)):
+        try:
+            left.bytes -= kept.append(part)
+        except OSError as error:
+            raise InputError(
+                f"temporary files cannot be written: {error.strerror}; TMPDIR names their folder"
+            ) from error
     if left.bytes < 0:
         raise InputError(f"more than {MOST_UNPACKED >> 30} GiB when unpacked; unpack it first")
     os.lseek(kept.fileno, 0, os.SEEK_SET)
     return kept
+
+
+def _next(stream: BinaryIO, is_packed: bool) -> bytes:
+    """What comes next. Of what is packed and damaged there is what comes before; the end of an archive shows that it is not whole."""
+    with suppress(*(DAMAGE if is_packed else ())):
+        return stream.read(STEP)
+    return b""

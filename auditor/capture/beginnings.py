@@ -1,6 +1,6 @@
 """What a file of packets begins with, at the beginning of an input or behind another file that was joined to it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auditor.capture.erf import is_erf
 from auditor.capture.pcap import (
@@ -18,8 +18,7 @@ PCAP, PCAPNG, SNOOP, DATAGRAMS, ERF, LISTED = range(6)
 KINDS = {"pcap": PCAP, "pcapng": PCAPNG, "snoop": SNOOP, "erf": ERF}
 
 
-@dataclass(frozen=True)
-class FileHeader:
+class FileHeader(NamedTuple):
     """A file's header: its format, what it says of the records behind, its bytes; in ``lack`` why it cannot be used."""
 
     format: str

@@ -3,8 +3,10 @@
 A large file is hashed by a process of its own, which waits for nothing; a stream, as it is read, by a thread.
 """
 
+import errno
 import hashlib
 import os
+import stat
 import subprocess
 from collections import deque
 from contextlib import suppress
@@ -14,6 +16,7 @@ from threading import Condition, Lock, Thread
 from typing import Any
 
 from auditor.capture import sha256
+from auditor.capture.interruptible import opened
 from auditor.machine import isolated
 
 PIECE = 1 << 20
@@ -32,9 +35,11 @@ class DigestChild:
         self._result: str | None = None
         self._asking = Lock()
         self._path = path
-        self._file = path.open("rb", buffering=0)
+        self._file = opened(path)
         try:
             self._before = os.fstat(self._file.fileno())
+            if not stat.S_ISREG(self._before.st_mode):
+                raise OSError(errno.EINVAL, "no file any more")
             self._process = isolated.start(
                 isolated.script(sha256.__file__, str(size)),
                 stdin=self._file,

@@ -29,7 +29,7 @@ BLOCK = 512  # bytes of a tar archive's header
 BEGINNING = 16 << 20  # … and of one that need not be, as far as is known
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Input:
     """One capture: its name, and how its bytes are come by. ``size`` is None for a stream."""
 
@@ -83,6 +83,9 @@ class Input:
                 stream = opened(self.path)
             except OSError as error:
                 raise InputError(f"{self.name}: {error.strerror}") from error
+            if self.size is not None and not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                stream.close()
+                raise InputError(f"{self.name}: is no file any more")
         if self.path is not None and self.size is not None and self.is_hashed:
             self._hash(self.path, self.size, stream.fileno())
         if self.is_stream and isinstance(stream, io.RawIOBase):
@@ -149,7 +152,7 @@ class Input:
         """The first and the last bytes of a file; None of what is no file of its own."""
         if self.path is None or self.size is None or self.member is not None or self.refusal is not None:
             return None
-        with suppress(OSError), self.path.open("rb") as file:
+        with suppress(OSError), opened(self.path) as file:
             first = file.read(head)
             file.seek(max(0, self.size - tail))
             return first, file.read(tail)
@@ -282,7 +285,7 @@ def stamp_of(status: os.stat_result) -> str:
 def _archived(path: Path) -> list[Input] | None:
     """The captures in an archive; None for a file that is none, or cannot be opened, which is said when it is read."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             head = file.read(BLOCK)
     except OSError:
         return None

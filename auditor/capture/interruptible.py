@@ -3,7 +3,6 @@
 import io
 import os
 import select
-import stat
 import threading
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,10 @@ class Interruptible:
 
 
 def opened(path: Path) -> io.RawIOBase:
-    """A file to be read from; of a named pipe the first byte is waited for, not the program that will write it."""
-    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NONBLOCK if stat.S_ISFIFO(path.stat().st_mode) else 0))
+    """A file to be read from; of a named pipe the first byte is waited for, not the program that will write it.
+
+    What was a file when it was looked at may be a pipe by now, for which nobody must wait either.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(number, True)
     return os.fdopen(number, "rb", buffering=0)

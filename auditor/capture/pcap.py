@@ -1,7 +1,6 @@
 """The pcap file format (draft-ietf-opsawg-pcap) and snoop's (RFC 1761): headers, and the kernels that walk records."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from auditor.decode.bytes import Bytes, be32, u32
 from auditor.decode.packet import BLANK_PACKET, PacketRow, PacketRows
@@ -33,8 +32,7 @@ MOST_MICROSECONDS, MOST_NANOSECONDS, ANY_FRACTION = (
 MORE, DAMAGED, SPECIAL, FULL = 0, 1, 2, 3
 
 
-@dataclass(frozen=True)
-class PcapHeader:
+class PcapHeader(NamedTuple):
     """The file header of a pcap: byte order, nanoseconds a tick of the time stamps, link type, snap length."""
 
     big_endian: bool

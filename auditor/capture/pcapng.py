@@ -134,7 +134,7 @@ class InterfaceInfo:
     offset_seconds: int = 0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class PcapngState:
     """All that blocks other than packets have said so far.
 

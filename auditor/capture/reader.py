@@ -256,7 +256,7 @@ class Reader:
         return {
             "at": self.offset + self.position,
             "kind": self.kind,
-            "header": None if self.header is None else asdict(self.header),
+            "header": None if self.header is None else self.header._asdict(),
             "joined": self.joined,
             "names_interfaces": self.names_interfaces,
             "named": dict(self.named),

@@ -4,7 +4,6 @@ Patched versions of libpcap wrote more into each record than the format has, and
 number. So the first records are tried: with the wrong length all but the first begin in the middle of a packet.
 """
 
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from auditor.capture.pcap import (
@@ -45,7 +44,7 @@ def settled(header: PcapHeader, data: bytes) -> tuple[PcapHeader, str | None]:
     for size, writer in VARIANTS.get(usual, ()):
         if (_fitting(header, size, data) or 0) >= ENOUGH:
             words = f"records have headers of {size} bytes, as {writer} writes them, though the magic number promises"
-            return replace(header, record_bytes=size), f"{words} {usual}: read so"
+            return header._replace(record_bytes=size), f"{words} {usual}: read so"
     return header, None
 
 
@@ -93,5 +92,5 @@ def with_larger_fractions(header: PcapHeader, data: bytes) -> tuple[PcapHeader, 
     promised = "microseconds" if most == MOST_MICROSECONDS else "nanoseconds"
     words = f"fractions of a second are above {most}, though the magic number promises {promised}: taken as "
     if most == MOST_MICROSECONDS and highest > 2 * most:
-        return replace(header, tick=1, most_fraction=ANY_FRACTION), words + "nanoseconds"
-    return replace(header, most_fraction=ANY_FRACTION), words + "more than a second"
+        return header._replace(tick=1, most_fraction=ANY_FRACTION), words + "nanoseconds"
+    return header._replace(most_fraction=ANY_FRACTION), words + "more than a second"

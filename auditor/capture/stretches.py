@@ -17,7 +17,7 @@ class OpenFile:
 
     def __init__(self, path: Path | None = None) -> None:
         if path is not None:
-            self.fileno = os.open(path, os.O_RDONLY)
+            self.fileno = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             return
         with tempfile.TemporaryFile() as file:
             self.fileno = os.dup(file.fileno())
@@ -25,6 +25,13 @@ class OpenFile:
     @property
     def size(self) -> int:
         return os.fstat(self.fileno).st_size
+
+    def append(self, data: bytes) -> int:
+        """Write all of it, which takes several calls where the disk is full soon. Raises OSError."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self.fileno, left) :]
+        return len(data)
 
     def __del__(self) -> None:
         with suppress(AttributeError, OSError):  # where it could not be opened

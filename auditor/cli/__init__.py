@@ -26,6 +26,8 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     _open_many_files()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin
+    # pydantic would look for plugins in all that is installed, and let them see what users wrote.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Looking for cycles among what libraries leave, or the routes of a full table, takes a twentieth of an audit.
     gc.set_threshold(2_000_000)
     if sys.argv[1:2] == ["pcap"]:

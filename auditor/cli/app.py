@@ -2,10 +2,9 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 
 import typer
 
@@ -41,8 +40,7 @@ paths_app = typer.Typer(cls=Group, help="Paths: how they were judged.", no_args_
 app.add_typer(paths_app, name="paths")
 
 
-@dataclass(frozen=True)
-class OwnProcess:
+class OwnProcess(NamedTuple):
     """What the commands of a process of their own are given: they may give up its rights, and something has begun for them."""
 
     hashing: "DigestChild | None"  # hashes the first capture already

@@ -12,7 +12,7 @@ from rich.text import Text
 from auditor import Audit
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines, together
+from auditor.cli.terminal import SEVERITY_STYLE, VERDICT_STYLE, console, emit, lines, together, write_lines
 from auditor.report import overview
 from auditor.report.answer import answer
 from auditor.report.causes import Cause, causes, left_out
@@ -52,14 +52,10 @@ def show(result: Audit) -> None:
         Text(),
     ]
     behind = [*paths(result, out.width), *_not_judged(result)]
-    taken = sum(len(lines(out, one)) for one in (*head, *behind))
+    above, below = ([line for one in some for line in lines(out, one)] for some in (head, behind))
     height = out.height if out.is_terminal else LINES
-    for one in head:
-        emit(out, one)
-    _problems(out, result, max(height - taken - 4, height // 2, FEWEST))
-    for one in behind:
-        emit(out, one)
-    emit(out, _ways_on(result))
+    problem_lines = _problems(out, result, max(height - len(above) - len(below) - 4, height // 2, FEWEST))
+    write_lines(above, problem_lines, below, lines(out, _ways_on(result)))
 
 
 def headline(result: Audit) -> Text:
@@ -98,25 +94,22 @@ def warnings(result: Audit) -> list[Text]:
     return shown
 
 
-def _problems(out: Console, result: Audit, most: int) -> None:
+def _problems(out: Console, result: Audit, most: int) -> list[str]:
     """What is wrong, on at most so many lines; what does not fit is counted."""
     found = problems(result)
     if not found:
-        if answer(result).judged:
-            emit(out, Text("No findings.", style="bold green"))
-            emit(out, Text())
-        return
-    emit(out, Text(f"Problems ({len(found):,})", style="bold"))
+        return [*lines(out, Text("No findings.", style="bold green")), ""] if answer(result).judged else []
+    written = lines(out, Text(f"Problems ({len(found):,})", style="bold"))
     some = causes(found, most)
     left = most
     for number, cause in enumerate(some):
-        shown = _problem(cause, out.width)
-        left -= len(lines(out, shown))
+        shown = lines(out, _problem(cause, out.width))
+        left -= len(shown)
         if left < 0 and number:
-            emit(out, Text(f"… and {left_out(some[number:])}; --detail lists all findings", style="dim"))
+            written += lines(out, Text(f"… and {left_out(some[number:])}; --detail lists all findings", style="dim"))
             break
-        emit(out, shown)
-    emit(out, Text())
+        written += shown
+    return [*written, ""]
 
 
 def _problem(cause: Cause, width: int) -> RenderableType:

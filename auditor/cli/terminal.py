@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -63,7 +64,12 @@ def lines(out: Console, what: RenderableType) -> list[str]:
 
 def emit(out: Console, what: RenderableType) -> None:
     """Print it."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines(out, what)))
+    write_lines(lines(out, what))
+
+
+def write_lines(*some: Iterable[str]) -> None:
+    """Print lines of ``lines``."""
+    sys.stdout.write("".join(f"{line}\n" for line in chain.from_iterable(some)))
 
 
 def wrapped(words: str, width: int) -> list[str]:

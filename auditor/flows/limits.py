@@ -1,6 +1,6 @@
 """How many flows, bytes and names the flow kernels may remember at one time."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auditor.flows.state import CHUNK, DATAGRAM, FLOW, HANDSHAKE, PLACE, SIDE, STREAM, WAY
 
@@ -9,8 +9,7 @@ ENTRY = 3 * 8 + 4 * 4  # bytes of an interned string besides its own, with its s
 SHORT = 64  # bytes of a string: with as many shorter ones their number is the limit
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Places of each array. No memory is taken for those that are not in use."""
 
     flows: int = 1 << 14

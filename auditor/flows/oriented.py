@@ -20,7 +20,7 @@ TRANSPORTS = {TCP: "tcp", UDP: "udp", ESP: "esp", EAPOL: "eapol"}  # in the orde
 LONGEST_ADDRESS = 46
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Oriented:
     """Flow rows by client and server: BOTH rows of each, and 128-bit addresses in halves."""
 

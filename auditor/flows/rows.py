@@ -21,7 +21,7 @@ GROWS = {"client_shape": 50, "server_chain": 4, "client_chain": 4, "server_name"
 INTERNED = ("client_shape", "server_shape", "server_name", "server_chain", "client_chain", "staple", "dh_prime")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Rows:
     """Finished flows in the order of their first packets: FLOW rows, BOTH rows (n, 2), HANDSHAKE and PLACE rows with their flow."""
 

@@ -1,6 +1,7 @@
 """The interned strings that some rows use, taken out of the kernels' memory and put into a memory of their own."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from auditor.flows.state import CHUNK, COUNTERS, DATAGRAM, PLACE, Memory, record
 OF_FLOWS = ("host", "dns", "dns_back", "vpc_endpoint")  # fields of flows that are numbers of interned bytes
 
 
-@dataclass(frozen=True)
-class Strings:
+class Strings(NamedTuple):
     """Byte strings one behind the other, and the length of each; they have the numbers from 1 on."""
 
     lengths: Array

@@ -45,17 +45,19 @@ class Kernel:
         """Module and name."""
         return f"{self.function.__module__}.{self.function.__name__}"
 
-    def bind(self) -> None:
-        """Bring its machine code into memory."""
-        if self._native is None and self.machine_code is not None:
-            self._native = Native(self.path, self.signature, self.machine_code)
+    def _linked(self) -> Native:
+        """Its machine code as a function, which takes LLVM a millisecond: an audit calls half of all kernels."""
+        with _PREPARING:
+            if self.machine_code is None:
+                prepare()
+                assert self.machine_code is not None
+            if self._native is None:
+                self._native = Native(self.path, self.signature, self.machine_code)
+            return self._native
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it. Raises IndexError where a bounds check failed, TypeError for arguments that the signature lacks."""
-        if self._native is None:
-            prepare()
-            assert self._native is not None
-        return self._native(*arguments)
+        return (self._native or self._linked())(*arguments)
 
 
 KERNELS: dict[str, Kernel] = {}
@@ -155,13 +157,11 @@ def compile_kernels(lacking: dict[str, Kernel]) -> None:
 
 
 def prepare() -> None:
-    """Bring the machine code of all registered kernels into memory, compiled if none is kept."""
+    """Have the machine code of all registered kernels, compiled where none is kept; each is linked when it is called."""
     with _PREPARING:
         lacking = load()
         if lacking:
             compile_kernels(lacking)
-        for one in KERNELS.values():
-            one.bind()
 
 
 def machine_code() -> dict[str, objects.KernelObject]:

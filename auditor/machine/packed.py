@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class OtherVersionError(RefusedError):
     """What another version of the auditor has kept, which may mean something else."""
 
 
-@dataclass(frozen=True)
-class Cleaned:
+class Cleaned(NamedTuple):
     """Rows of which each piece is cleaned as it is written: nobody needs a second copy of all of them."""
 
     rows: Array
@@ -56,8 +55,7 @@ class Cleaned:
             yield piece
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(NamedTuple):
     """What a record holds: values that JSON has, and arrays by name."""
 
     values: Mapping[str, Any]

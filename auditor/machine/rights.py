@@ -15,9 +15,9 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from auditor.machine import landlock, objects, trust
 
@@ -33,8 +33,7 @@ DEVICES = (Path("/dev/null"), Path("/dev/tty"))
 CREDENTIALS = (".aws", ".azure", ".config/gcloud")  # in a home: where tools of stores keep what they renew
 
 
-@dataclass(frozen=True)
-class User:
+class User(NamedTuple):
     """Who an audit that was started by root goes on as."""
 
     uid: int

@@ -59,6 +59,7 @@ from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface, Vpn
+from auditor.tables.columns import each_once
 
 Array = np.ndarray[Any, Any]
 
@@ -97,7 +98,7 @@ def _frames(g: EvidenceGathering, link: Link, direction: str, number: int) -> No
     proven = frames.coverage(mine & (fit.confidence == CONFIRMED)).reshape(-1, 2)[:, number]
     shared = _shared(g, fit, mine)
     there = (first >= 0) & (total > 0)
-    for text in np.unique(fit.text[first[there]]).tolist():
+    for text in each_once(fit.text[first[there]]).tolist():
         fits = there.copy()
         fits[there] = fit.text[first[there]] == text
         kind = FITS[int(fit.code[first[fits]][0]) - 1]
@@ -115,7 +116,7 @@ def _frames(g: EvidenceGathering, link: Link, direction: str, number: int) -> No
         other_way[frames.positions.flow[mine & g.backward[link.name]]] = True
         words = f"frames of {link.words}, but the other way than the addresses: looped or made up"
         g.add(other_way, direction, "contrary", link.path, NONE, words, link.name)
-    for text in np.unique(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
+    for text in each_once(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)
         fits = g.nothing.copy()
         fits[frames.positions.flow[at]] = True

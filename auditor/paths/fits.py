@@ -15,7 +15,7 @@ from auditor.paths.frames import INSIDE_AWS, MIRRORED, ON_THE_WIRE, Frames
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, LIKELY
 from auditor.paths.topology import Link, Uplink, Vpn
-from auditor.tables.columns import first_of_each
+from auditor.tables.columns import each_once, first_of_each
 
 Array = np.ndarray[Any, Any]
 # What was compared, strongest first; a position's code is the place in this list from 1 on, 0 for nothing.
@@ -24,7 +24,7 @@ VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE = range(1, 7)
 WEAK = (MAC, VLAN, INTERFACE)  # may be true of several links at once
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Fit:
     """A link against every position: what fits (see FITS), how strong that is, what contradicts, in words of ``texts``.
 
@@ -50,7 +50,7 @@ class Fit:
         return np.asarray(self._wrong[self._look])
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Words:
     """What is said of a link's looks: texts, and which of them holds for each look, -1 for none."""
 
@@ -239,7 +239,7 @@ class Fitting:
 def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array) -> None:
     """Put what fits into words."""
     interface = f"interface {' '.join(link.interface)}"
-    for one in np.unique(code[code > 0]).tolist():
+    for one in each_once(code[code > 0]).tolist():
         for mac in range(len(texts)) if one in (VLAN_MAC, INTERFACE_MAC, MAC) else (-1,):
             mine = (code == one) & ((peer == mac) | (mac < 0))
             if not mine.any():
@@ -262,7 +262,7 @@ def _word_against(
     interface = f"not on interface {' '.join(link.interface)}"
     says = (interface, f"not VLAN {link.vlan}", "not the peer's MAC", "at the capture point of another link")
     names = {VLAN: f"VLAN {link.vlan}", INTERFACE: f"interface {' '.join(link.interface)}"}
-    for code in np.unique(signs[signs > 0]).tolist():
+    for code in each_once(signs[signs > 0]).tolist():
         of_code = signs == code
         combos = {tuple(row) for row in np.stack([w[of_code] for w in wrong], axis=1).tolist()}
         for combo in sorted(combos):

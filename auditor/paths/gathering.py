@@ -13,6 +13,7 @@ from auditor.paths.learned import Contest, Learned, learned
 from auditor.paths.model import DIRECTIONS, Evidence, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link
+from auditor.tables.columns import each_once
 
 Array = np.ndarray[Any, Any]
 
@@ -203,7 +204,7 @@ class EvidenceGathering:
 
     def contested_by(self, contest: Contest) -> int:
         """How many flows were exchanged with such a MAC."""
-        return len(np.unique(self.flows.positions.flow[self.contested_at(contest)]))
+        return len(each_once(self.flows.positions.flow[self.contested_at(contest)]))
 
     def _has_tags(self, link: Link) -> Array:
         tags = self.flows.positions.tags

@@ -29,7 +29,7 @@ MOST_PAIRS = 1 << 20  # pairs of client and server whose last path is remembered
 NAT_WITHIN = 5_000_000_000  # nanoseconds between the same connection's first packets on both sides of a translator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Judgement:
     """What is said of the way of each flow. Texts are None, times 0 where there is nothing to report."""
 
@@ -87,7 +87,7 @@ def _joined(values: list[Any], begins: list[int]) -> Any:
     return first
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Judge:
     """Judges flows, capture after capture."""
 

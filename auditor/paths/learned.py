@@ -7,6 +7,7 @@ of the transfer network, by one holder alone that has no further addresses there
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from auditor.decode.control import Address, Binding, Control, FirstSeen
 from auditor.decode.frames import capture, words
@@ -23,8 +24,7 @@ AWS_TRANSFER, OTHER_TRANSFER = 30, 24
 NOBODY: Address = (0, V4_MAPPED)  # the sender of an ARP probe (RFC 5227 1.1)
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """A MAC that a link's peer is shown to have, on a wire: VLANs and interface of the capture."""
 
     mac: int
@@ -33,8 +33,7 @@ class Holder:
     text: str
 
 
-@dataclass(frozen=True)
-class Contest:
+class Contest(NamedTuple):
     """Several MACs claim the address of a link's peer, on one wire."""
 
     link: str

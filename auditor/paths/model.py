@@ -94,7 +94,7 @@ UNROUTED = PrefixSet(
 IPSEC = ("esp", "ike")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Ways:
     """One direction of each flow: whether any of its packets were seen, how many, and the first one's frame."""
 
@@ -103,7 +103,7 @@ class Ways:
     frame: Array
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Flows:
     """What paths are judged by, of each flow: addresses as halves of 128-bit numbers, times in nanoseconds."""
 
@@ -152,7 +152,7 @@ class Flows:
         return self.client_aws if which == "client" else self.server_aws
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Evidence:
     """One piece of evidence for many flows: which they are, and what it says.
 

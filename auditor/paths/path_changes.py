@@ -12,6 +12,7 @@ from auditor.flows.oriented import mac_text, vlan_text
 from auditor.paths.frames import FOREIGN
 from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.positions import DEEPEST
+from auditor.tables.columns import each_once
 
 Array = np.ndarray[Any, Any]
 UNKNOWN = -1
@@ -37,7 +38,7 @@ def moves(g: EvidenceGathering) -> tuple[Array, Array, Array]:
     several = np.bincount(frames.side[frames.positions.packets > 0], minlength=len(frames.total)) > 1
     # The path that most packets were seen on has not seen them all: some went elsewhere.
     best = np.zeros(len(frames.total))
-    for code in np.unique(label[known]).tolist():
+    for code in each_once(label[known]).tolist():
         best = np.maximum(best, frames.coverage(label == code))
     moved = several & (best > 0) & (best < frames.total)
     rows = np.flatnonzero(moved[frames.side] & (frames.positions.packets > 0))

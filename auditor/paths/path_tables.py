@@ -1,8 +1,7 @@
 """From flow rows to what paths are judged by, and from verdicts to columns."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -98,8 +97,7 @@ def hops(side: Array) -> Numbers:
     return Numbers(BEGINNINGS[np.searchsorted(BEGINNINGS, ttl)] - ttl, ttl == 0)
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """What a row of ``evidence`` says besides whose it is, and the frame that shows it."""
 
     direction: str

@@ -1,10 +1,10 @@
 """What adds up of paths over an audit: addresses of peers that several MACs claim."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Contested:
+class Contested(NamedTuple):
     """An address of a link's peer with several holders in a capture: which, from when to when, how many flows went there."""
 
     capture: str

@@ -29,7 +29,7 @@ FIELDS = (
 SIDE_COLUMNS = (*FIELDS, "packets", "elsewhere", "copies", "pppoe", "vlans", "vlan_count", "outer_vlan_count")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Positions:
     """Positions of many flows, a row each, in the order of flows and, of a direction, of when they began.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.prefixes import Prefix, Prefixes, PrefixTable
+from auditor.tables.columns import each_once
 
 Array = np.ndarray[Any, Any]
 Address = tuple[int, int]
@@ -56,7 +57,7 @@ class Changes:
         return min([self.first.get(prefix, NOT_YET), *lost])
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Routes:
     """Routes on their way into a table: prefixes, and the number of each one's hop."""
 
@@ -151,7 +152,7 @@ class RoutingTable:
         """For each address the longest prefix that is shorter than its route's."""
         shorter = np.full(len(route), -1, np.int64)
         length = self.lengths[route]
-        for bits in np.unique(length).tolist():
+        for bits in each_once(length).tolist():
             if bits not in self._below:
                 rows, some = self._prefixes.shorter_than(bits)
                 self._below[bits] = np.append(rows, -1), PrefixTable(some)
@@ -163,7 +164,7 @@ class RoutingTable:
     def outdated(self, hop: Hop, route: Array, time: Array, changes: Changes) -> Array:
         """Which routes by a hop may not be in force any more at ``time``, as updates say that another file has."""
         late = np.zeros(len(route), bool)
-        for number in np.unique(route).tolist():
+        for number in each_once(route).tolist():
             late |= (route == number) & (time >= changes.since(self._prefixes[number], hop))
         return late
 

@@ -11,6 +11,7 @@ from auditor.paths.learned import is_there
 from auditor.paths.model import LIKELY
 from auditor.paths.routes import AWS_AS, Hop, RoutingTable
 from auditor.paths.topology import Link
+from auditor.tables.columns import each_once
 
 if TYPE_CHECKING:
     from auditor.paths.gathering import EvidenceGathering
@@ -27,7 +28,7 @@ def of_table(g: "EvidenceGathering", table: RoutingTable) -> None:
         hop, route = table.find(*g.flows.end(far), g.flows.started)
         if table.changes is not None:  # of a flow that goes on when its route changes nothing is known by it
             hop = np.where(hop == table.find(*g.flows.end(far), g.flows.ended)[0], hop, -1)
-        for number in np.unique(hop[seen & (hop >= 0)]).tolist():
+        for number in each_once(hop[seen & (hop >= 0)]).tolist():
             which = table.hops[number]
             mask = seen & (hop == number)
             for changes in g.network.changes_of(table):
@@ -43,7 +44,7 @@ def of_table(g: "EvidenceGathering", table: RoutingTable) -> None:
                 mask = mask & _may_go_by(g, known[0].path, far)
                 for one in known:
                     mask = mask & ~g.speaks_against(one)
-                about = prefix if len(np.unique(route[mask])) == 1 else "its prefix"
+                about = prefix if len(each_once(route[mask])) == 1 else "its prefix"
                 words = link.words if link is not None else "several links of one kind"
                 text = f"{table.name}: {about} {_words(which)}, {words}"
                 g.add(mask, direction, "route", known[0].path, LIKELY, text, link.name if link else None)
@@ -102,7 +103,7 @@ def _announced(g: "EvidenceGathering", speaker: Announcer, table: RoutingTable, 
     allowed = ~g.speaks_against(link) & ~g.in_tunnels if link is not None else ~g.in_tunnels
     to_aws = g.flows.is_aws("server")
     for direction, way in g.flows.ways.items():
-        for number in np.unique(hops[way.seen & (hops >= 0)]).tolist():
+        for number in each_once(hops[way.seen & (hops >= 0)]).tolist():
             which: Hop = table.hops[number]
             if which.next_hop is not None and g.network.link_of_address(which.next_hop) not in (None, link):
                 continue  # the next hop is another link's peer (RFC 4271 5.1.3): packets go there

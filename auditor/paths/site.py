@@ -18,7 +18,7 @@ from auditor.prefixes import PrefixSet, parse_address
 EVERY_INTERFACE = (None, "", "any", "pktap")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Network:
     """Topology and routes, and look-ups in them."""
 

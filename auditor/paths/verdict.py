@@ -4,7 +4,7 @@ Each direction takes three steps, ``strongest``, ``sharpened`` and ``weighed``; 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ STRONG = STRENGTH["attachment"]  # from here on evidence against a confirmed pat
 COMPATIBLE = {frozenset(("private", other)) for other in FINER}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Direction:
     """The verdict for one direction: a code into PATHS, a confidence, and numbers of the evidence (-1: none)."""
 
@@ -34,7 +34,7 @@ class Direction:
     opposed: Array  # … and its strength
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Verdict:
     """The path of each flow. ``directions`` are those of the client's packets and of the server's."""
 
@@ -69,8 +69,7 @@ CONFLICTS = np.array([[conflict(a, b) for b in PATHS] for a in PATHS])  # by cod
 Numbered = list[tuple[int, Evidence]]  # pieces of evidence by their numbers
 
 
-@dataclass(frozen=True)
-class LeadingEvidence:
+class LeadingEvidence(NamedTuple):
     """The evidence that leads in one direction: its number (-1: none), its strength, and the path it gives."""
 
     best: Array
@@ -165,8 +164,7 @@ def _opposition(lead: LeadingEvidence, evidence: Numbered) -> tuple[Array, Array
     return against, opposed, path
 
 
-@dataclass(frozen=True)
-class JoinedPath:
+class JoinedPath(NamedTuple):
     """One path of both directions; ``best`` and ``against`` are numbers of the evidence (-1: none)."""
 
     path: Array

@@ -48,7 +48,7 @@ SUFFIXES = {
 }
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Witnesses:
     """All witnesses of an audit."""
 
@@ -121,7 +121,7 @@ class WitnessThread:
         return self._result
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class WitnessTotals:
     """What of each kind of witness fits flows of an audit or a part of it."""
 

@@ -7,10 +7,9 @@ none of, of AWS's pages (``auditor/data/aws_listener_policies.toml``).
 import json
 import re
 import tomllib
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor import data
 
@@ -28,8 +27,7 @@ RETRIEVED = date(2026, 8, 7)
 CLOUDFRONT_HYBRIDS = ("X25519MLKEM768", "SecP256r1MLKEM768")
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What a policy of AWS's accepts; no groups where its source lists none."""
 
     source: str

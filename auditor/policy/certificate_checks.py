@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,8 +46,7 @@ class Shown(NamedTuple):
         return digits if len(digits) <= LONGEST_SHOWN else f"of {(self.exponent or 0).bit_length()} bits"
 
 
-@dataclass(frozen=True)
-class Strength:
+class Strength(NamedTuple):
     """What a rule asks of keys and signatures: least bits by type of key; empty lists ask nothing."""
 
     bits: dict[str, int]

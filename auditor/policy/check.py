@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class JoinedTexts:
         return np.asarray(total, object)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CheckResult:
     """Verdicts (codes into VERDICTS) and reasons for a batch."""
 
@@ -56,8 +56,7 @@ class CheckResult:
 Function = Callable[[Facts, bool, dict[str, Any]], CheckResult]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """A check: the name that rules know it by, its function, and the parameters that a rule may give.
 
     ``of_protection``: whether it judges how the data on the wire is protected. A flow passes only where such a check

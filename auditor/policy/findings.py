@@ -59,7 +59,7 @@ def networks(high: Array, low: Array) -> Array:
     return np.where(is_v4, low >> np.uint64(8), high)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Subject:
     """What a batch is about: what findings are grouped and proven by."""
 

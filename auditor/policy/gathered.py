@@ -46,7 +46,7 @@ def _members(group: Array, members: Array) -> list[Array]:
     return np.split(members[order], np.cumsum(counts[some])[:-1])
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Findings:
     """The findings of an audit or a part of it: gathered batch by batch, reported in tens at the audit's end."""
 

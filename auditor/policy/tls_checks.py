@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -137,8 +136,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckRes
     return answer
 
 
-@dataclass(frozen=True)
-class GroupLimits:
+class GroupLimits(NamedTuple):
     """What a rule asks of groups: names in lower case, lengths in bits."""
 
     allow: frozenset[str]

@@ -49,7 +49,7 @@ class LateFlows:
         return LateFlows(self.flows + other.flows, min(self.first, other.first), max(self.last, other.last), samples)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class VerdictTotals:
     """Verdicts of each rule, reasons why something could not be judged, findings, exceptions that have ended."""
 
@@ -108,7 +108,7 @@ class VerdictTotals:
         }
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Summary:
     """Flows by path, confidence, version or protocol, verdict, whether they are to an AWS endpoint, and whether half private."""
 

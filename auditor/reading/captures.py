@@ -211,7 +211,7 @@ def _warnings(item: Input, counted: CaptureCounts, odd: Iterable[str]) -> Iterab
         yield f"memory: more is shown of the network than is kept, the first {words} are not in the table network"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Captures:
     """The inputs of an audit or a part of it, each by its number among all inputs."""
 

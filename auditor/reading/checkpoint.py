@@ -66,7 +66,7 @@ class CheckpointPace:
         return time.monotonic() - self.last >= max(INSIDE, TIMES * self.took)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class DecoderState:
     """What the thread that decodes remembers between two packets."""
 
@@ -76,7 +76,7 @@ class DecoderState:
     arrays: dict[str, S.Array]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Seen:
     """What packets were seen: those of a moment ago, and how many of each capture that has begun; ``alone``: of one file."""
 
@@ -152,7 +152,7 @@ def _counted(source: Source, standing: Mapping[str, Any] | None) -> dict[str, An
     return values
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ResumePoint:
     """What was read before, of captures that are read on."""
 
@@ -165,7 +165,7 @@ class ResumePoint:
     state: S.State | None = None
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ResumedCheckpoint:
     """A checkpoint that is gone on from. Methods raise RefusedError for what no audit has written."""
 

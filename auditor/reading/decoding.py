@@ -29,7 +29,7 @@ SMALLER = 8  # times
 PLACES = ("begin", "position", "end", "payload")  # fields of a packet that are places in its block
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Block:
     """Bytes of captures and the packets decoded from them."""
 
@@ -82,7 +82,7 @@ class Block:
         self.about_network += 1  # some of them, perhaps
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class OpenCapture:
     """Where a capture is read: how, and its packets that are decoded and not handed on yet, with their bytes."""
 

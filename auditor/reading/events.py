@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.capture.inputs import Input
 from auditor.decode.control import Control
@@ -14,8 +14,7 @@ from auditor.reading.sources import CaptureCounts, Source
 ALONE = -1  # the generation of a batch whose strings no other has
 
 
-@dataclass(frozen=True)
-class RequestsFound:
+class RequestsFound(NamedTuple):
     """What was found of the requests in a batch's flows when it was first described."""
 
     kind: S.Array  # which protocol's they are, where they may be read; -1 where not
@@ -23,7 +22,7 @@ class RequestsFound:
     reason: S.Array
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Batch:
     """Finished flows. Interned numbers mean bytes of ``memory``; they are given out anew in each ``generation``."""
 
@@ -36,10 +35,9 @@ class Batch:
     control: Control  # what the captures have shown of the network so far
     key_logs: Mapping[str, Sequence[bytes]]  # TLS secrets that each capture has shown so far
     chosen: RequestsFound | None = None  # of a batch that was kept
-    parts: "Sequence[Batch]" = ()  # of captures that are audited apart, whose flows it has one behind the other
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Checkpoint:
     """Where reading could go on."""
 
@@ -50,7 +48,7 @@ class Checkpoint:
     exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others so far
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CapturesEnded:
     """All captures that are read as one are at their ends."""
 
@@ -60,7 +58,7 @@ class CapturesEnded:
     exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Finished:
     """A capture was read to its end."""
 
@@ -68,7 +66,7 @@ class Finished:
     counted: CaptureCounts
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Unreadable:
     """An input that could not be read, and why."""
 

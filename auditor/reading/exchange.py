@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,8 +43,7 @@ class Share:
         counters[[S.SHARES, S.SHARE, S.BY_HOSTS]] = self.shares, self.number, int(self.by_hosts)
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Part of what was stated and asked, in order. Names have the numbers from 1 on."""
 
     namings: S.Array
@@ -52,7 +52,7 @@ class Chunk:
     names: list[bytes]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ExchangeFiles:
     """Takes out of the kernels' arrays what flows stated and asked, and writes it to files."""
 

@@ -6,9 +6,8 @@ and lies in a tunnel of its own kind: what it says is what the switch says.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ BEFORE_RECORDS = {FLOW_SAMPLE: 28, EXPANDED_SAMPLE: 40}  # bytes of a sample bef
 PAIR, RAW = Struct(">II"), Struct(">IIII")
 
 
-@dataclass(frozen=True)
-class SampledPacket:
+class SampledPacket(NamedTuple):
     """A sampled packet's beginning: its link type, its length on the wire, and what there is of it."""
 
     link_type: int

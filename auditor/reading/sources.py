@@ -29,7 +29,7 @@ STEP = 10_000_000_000  # nanoseconds by which a clock may go back (``scan.STEP_B
 DIGITS = re.compile(r"(\d+)")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CaptureCounts:
     """What was counted of one capture; complete once all that are read with it are at their ends."""
 
@@ -53,7 +53,7 @@ class CaptureCounts:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FirstPackets:
     """What the first packets of a capture show."""
 
@@ -64,7 +64,7 @@ class FirstPackets:
     notes: Notes = field(default_factory=Notes)  # what was seen of the file
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Source:
     """One of them: ``number`` is its place among them, ``first`` the time of its first packet."""
 

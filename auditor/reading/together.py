@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from auditor.decode.control import Control
 from auditor.decode.frames import Apart, first_of
 from auditor.flows import rows, strings
 from auditor.flows import state as S
@@ -30,7 +31,6 @@ def together(batches: Sequence[Batch]) -> Batch:
 class PartsApart:
     """Batches of captures that are audited apart, one behind the other, as they come to be one batch."""
 
-    parts: list[Batch] = field(default_factory=list)  # with memory of their own
     size: int = 0
     flows: int = 0
     _rows: list[rows.Rows] = field(default_factory=list)
@@ -40,25 +40,23 @@ class PartsApart:
 
     def add(self, batch: Batch) -> None:
         """Take another one; what it is made of is copied, so that the memory of its capture may go."""
-        own, texts = strings.compacted(batch.rows, batch.memory)
-        self.parts.append(replace(batch, rows=own, memory=strings.memory_of(texts.lengths, texts.data)))
         self.size += batch.size
-        self.flows += len(own)
-        self._rows.append(self._shifted(_renumbered(self.parts[-1], self._texts)))
+        self.flows += len(batch.rows)
+        self._rows.append(self._shifted(_renumbered(batch, self._texts)))
         self._captures += batch.captures
         self._interfaces += batch.interfaces or [None]
 
     def batch(self) -> Batch:
         """All of them as one."""
-        return replace(
-            self.parts[0],
+        return Batch(
             captures=self._captures,
             rows=_joined(self._rows, np.arange(self.flows)),
             size=self.size,
             memory=_memory_of(self._texts),
             generation=ALONE,
             interfaces=self._interfaces,
-            parts=self.parts,
+            control=Control(captures=self._captures),
+            key_logs={},
         )
 
     def _shifted(self, own: rows.Rows) -> rows.Rows:

@@ -8,10 +8,9 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,7 @@ UNEVEN = 4  # times that the shortest time between two beginnings of a series ma
 DIGITS = re.compile(r"\d+")
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """Packets from ``since`` to before ``until`` (nanoseconds since 1970, by the clock of their capture)."""
 
     since: int | None = None
@@ -63,8 +61,7 @@ def _shown(time: int) -> str:
     return f"{text}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """What is known of when a file has packets: its name, the first that were looked at, and the last where it shows."""
 
     name: str

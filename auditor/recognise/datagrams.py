@@ -270,11 +270,10 @@ def udp_payload(
             flow.application = late_application(block, begin, end, wire)
         if flow.application >= SFLOW and flow.application <= IPFIX:
             memory.tallies[packet.frame >> BITS, EXPORTS] += 1
-        if flow.application == DNS and flow.client == UNKNOWN_SIDE:
-            response = block[begin + 2] & 0x80 != 0
-            flow.client = 1 - direction if response else direction
     if flow.application == DNS:
-        if is_dns(block, begin, end):
+        if is_dns(block, begin, end):  # what is multicast has no side that asks the other
+            if flow.client == UNKNOWN_SIDE:
+                flow.client = 1 - direction if block[begin + 2] & 0x80 else direction
             dns_answers(memory, answers, block, packet)
         return
     kept = np.int64(0)

@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.border.words import agreed, counted
 from auditor.report.problems import Problem
 from auditor.tables.value_sets import SEVERITIES, VERDICTS
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(NamedTuple):
     """One problem, or several that have the same rules."""
 
     problems: tuple[Problem, ...]

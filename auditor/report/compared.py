@@ -1,4 +1,4 @@
-"""What two audits are compared on: their captures, policies, topology and keys. What differs there may be why findings do."""
+"""What two audits are compared on: captures, policies, topology, keys, and who made them. What differs there may be why findings do."""
 
 import json
 from typing import Any
@@ -12,6 +12,7 @@ from auditor.report.plain import iso
 from auditor.report.results import Results
 
 MOST_NAMED = 3
+MADE_BY = "auditor"  # told only where two versions of it, or of what it knows of AWS, made the audits
 SAME, DIFFERENT = "same", "differs"
 BASIS_MARKS = {SAME: "=", DIFFERENT: "≠"}
 INPUTS = {"topology": "topology", "aws": "AWS account", "routes": "routes", "witnesses": "witnesses", "keylog": "keys"}
@@ -25,6 +26,7 @@ def basis(old: Results, new: Results) -> list[Change]:
             SAME if sides[0][about] == sides[1][about] else DIFFERENT, about, "", "", sides[0][about], sides[1][about]
         )
         for about in sides[0]
+        if about != MADE_BY or sides[0][about] != sides[1][about]
     ]
 
 
@@ -41,6 +43,7 @@ def _of(result: Results) -> dict[str, str]:
         "captures": f"{', '.join(names[:MOST_NAMED])}{more}{span}",
         "policies": ", ".join(policies) + (", of all traffic" if options.get("all_traffic") else ""),
     }
+    rows[MADE_BY] = printable(f"{manifest['versions']['auditor']}, address ranges of {manifest['ip_ranges']['date']}")
     for option, about in INPUTS.items():
         rows[about] = printable(options.get(option) or "none")
     if manifest["site"]:

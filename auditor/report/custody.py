@@ -8,9 +8,8 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.border import gate
 from auditor.border.text import tidy
@@ -36,8 +35,7 @@ PLACES: shape.Shape = [{"name": str, "path": shape.TEXT, "from_results": shape.T
 MOST_BYTES = 64 << 20  # of a list
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """What ``custody.json`` lists: files of the folder and their digests, and what else it says."""
 
     whole: dict[str, Any]

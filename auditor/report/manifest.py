@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from auditor.policy.fixes import ways
 from auditor.policy.model import Policy, Rule
 from auditor.policy.totals import Summary, VerdictTotals
 from auditor.reading.captures import Captures
+from auditor.report.manifest_shape import FORMAT
 from auditor.requests.keys import KeyLog
 from auditor.tls.certificates import Certificates
 
@@ -26,8 +27,7 @@ def _page(rule: Rule) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, date) else v for k, v in page.items() if v not in (None, {})}
 
 
-@dataclass(frozen=True)
-class Applied:
+class Applied(NamedTuple):
     """What was applied in an audit, besides its options."""
 
     policies: Sequence[Policy]
@@ -57,7 +57,7 @@ def manifest(options: Options, applied: Applied, totals: Sums, findings: int) ->
     captures = totals.captures.rows()
     rules = [rule.code for policy in applied.policies for rule in policy.rule]
     return {
-        "format": 1,
+        "format": FORMAT,
         "versions": package_versions(),
         "inputs": [{"name": one.capture, "sha256": one.sha256, "bytes": one.bytes} for one in captures],
         "errors": totals.captures.errors(),

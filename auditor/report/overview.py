@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auditor.border.text import printable
 from auditor.border.words import BETWEEN, counted
@@ -15,8 +15,7 @@ NOT_JUDGED = "not_applicable"
 UNNAMED = "-"  # the protocol of flows of which it was not recognised
 
 
-@dataclass(frozen=True)
-class OverviewLine:
+class OverviewLine(NamedTuple):
     """Flows that took one path with one version or protocol: those that were judged, and those to AWS."""
 
     path: str
@@ -92,8 +91,7 @@ def not_judged_words(result: Results, most: int = 12) -> list[tuple[str, str]]:
     return words
 
 
-@dataclass(frozen=True)
-class NotJudged:
+class NotJudged(NamedTuple):
     """Why flows could not be judged by some rules."""
 
     reason: str
@@ -113,8 +111,7 @@ def unseen(result: Results) -> list[NotJudged]:
     return [NotJudged(reason, -flows, tuple(some)) for (flows, reason), some in sorted(rules.items())]
 
 
-@dataclass(frozen=True)
-class WarningKind:
+class WarningKind(NamedTuple):
     """A kind of warning: the first of them, and the captures that have one; whether numbers in it differ among these."""
 
     text: str

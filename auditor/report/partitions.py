@@ -42,7 +42,7 @@ def files_of(folder: Path, table: str) -> list[Path]:
     return [folder / f"{table}.parquet", *(folder / name for name in there(folder) if name.startswith(f"{table}."))]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Partitions:
     """The open files of one table, read as one."""
 

@@ -17,7 +17,7 @@ from auditor.policy.findings import OTHERS, SAMPLES, client_group
 from auditor.prefixes import parse
 from auditor.report.plain import Row, coded, values
 from auditor.report.results import Results
-from auditor.tables.columns import distinct
+from auditor.tables.columns import distinct, each_once
 from auditor.tables.value_sets import SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _of_finding(row: Row) -> Problem:
     )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Bad:
     """The rows of ``verdicts`` that fail or warn: flow, and numbers of rule, verdict and reason."""
 
@@ -144,7 +144,7 @@ def _numbered(column: Any, at: Array, known: dict[str, int]) -> Array:
     return chosen
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _ProblemFlows:
     """The flows of a pair that do not meet a rule."""
 
@@ -169,7 +169,7 @@ def _parties(result: Results, flow: Array) -> dict[Pair, _ProblemFlows]:
     """The flows of those numbers by who talks to what."""
     network = lru_cache(1 << 16)(client_group)
     parties: dict[Pair, _ProblemFlows] = {}
-    for row in _rows(result, np.unique(flow, return_index=True)[0]):  # without the index numpy.ma would be loaded
+    for row in _rows(result, each_once(flow)):
         of_aws = row["service"] if row["aws_endpoint"] else None
         service = of_aws or row["server_name"] or row["server_ip"]
         pair = Pair(network(row["client_ip"]), service, row["region"] if row["aws_endpoint"] else None)

@@ -11,8 +11,7 @@ from auditor.border import gate, text
 from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
-from auditor.report import files, partitions, shape
-from auditor.tables.value_sets import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
+from auditor.report import files, manifest_shape, partitions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,36 +24,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "audit.json"
 MOST_BYTES = 256 << 20  # of the manifest
-RULE: shape.Shape = {
-    **dict.fromkeys(("code", "title", "check", "what", "why", "fix", "source"), str),
-    "severity": frozenset(SEVERITIES),
-    "ways": shape.OptionalMember(shape.EveryMember(str)),
-}
-# What is asked of a manifest, which may be somebody else's, by those that read it.
-SHAPE: shape.Shape = {
-    "format": int,
-    "versions": {"auditor": str},
-    "inputs": [{"name": str, "sha256": shape.TEXT, "bytes": int}],
-    "errors": [str],
-    "policies": [{"id": str, "title": str, "edition": str, "source": str, "rules": [RULE]}],
-    "options": {"apart": shape.TEXT},
-    "site": shape.TEXT,
-    "notes": [str],
-    "counts": dict.fromkeys(("captures", "flows", "handshakes", "findings", "in_scope"), int),
-    "summary": [
-        {
-            "path": frozenset(PATHS),
-            "confidence": frozenset(CONFIDENCES),
-            "protocol": str,
-            "verdict": frozenset(VERDICTS),
-            **dict.fromkeys(("in_scope", "half_private"), bool),
-            "flows": int,
-        }
-    ],
-    "round_trips": [{"path": str, "flows": int}],
-    "ip_ranges": {"date": str},
-    "not_observable": shape.EveryMember([{"flows": int, "reason": str}]),
-}
 
 
 class Results:
@@ -85,10 +54,9 @@ class Results:
         except ValueError as error:  # also of a name that no folder can have
             raise AuditError(f"{shown(folder)}: audit.json is damaged ({error})") from error
         self.manifest: dict[str, Any] = text.tidy(manifest)
-        if (wrong := shape.misfit(self.manifest, SHAPE)) is not None:
-            raise AuditError(
-                f"{shown(folder)}: audit.json is damaged, or of another version ({wrong}); audit the captures again"
-            )
+        if (wrong := manifest_shape.misfit(self.manifest)) is not None:
+            advice = manifest_shape.advice(self.manifest)
+            raise AuditError(f"{shown(folder)}: {MANIFEST} is of another version, or damaged ({wrong}); {advice}")
 
     def close(self) -> None:
         """Remove what was fetched of results in a store."""
@@ -291,7 +259,8 @@ class Results:
                 for path in partitions.files_of(self.folder, table):
                     opened.append(held.enter_context(gate.Parquet(held.enter_context(files.opened(path)))))
                     if not opened[-1].schema.equals(schema(table)):
-                        raise AuditError(f"{shown(path)}: its columns are of another version; audit the captures again")
+                        advice = manifest_shape.advice(self.manifest)
+                        raise AuditError(f"{shown(path)}: its columns are of another version; {advice}")
                 yield partitions.Partitions(opened)
         except (OSError, gate.RefusedError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -29,7 +29,7 @@ MOST_BYTES = 1 << 30  # written of one capture
 PORTS = {TLS: 443, QUIC: 443, HTTP: 80, SMTP: 25}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Wanted:
     """Flows to be cut out, one row each."""
 

@@ -19,10 +19,11 @@ from auditor.tls.revealed import Revealed
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
 LONGEST_LINE = 1 << 16
+NO_ROOM = "temporary files cannot be written"
 CHANGED = "the capture was changed between its two readings: nothing of the second one counts"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Dissected:
     """The results for the flows of one capture: requests as the child reports them, and what went wrong, in words."""
 
@@ -34,7 +35,7 @@ class Dissected:
     revealed: dict[int, Revealed] = field(default_factory=dict)  # what the encrypted handshakes of flows say
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Stage:
     """How far dissecting is, for whoever shows it."""
 
@@ -61,7 +62,9 @@ def dissect(
     try:
         cut = write(merging, wanted, opener.packets.file)
         stage.bytes = opener.packets.file.tell()
-    except (OSError, InputError) as error:
+    except OSError as error:  # of a capture, readers tell it themselves
+        return Dissected(failure=f"{NO_ROOM}: {error.strerror}; TMPDIR names their folder")
+    except InputError as error:
         return Dissected(failure=f"the capture could not be read a second time ({error})")
     if not is_same():
         return Dissected(failure=CHANGED)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -59,8 +59,7 @@ class Refusals:
         return most
 
 
-@dataclass(frozen=True)
-class Carrier:
+class Carrier(NamedTuple):
     """What the flow that carried a request says."""
 
     client: tuple[int, int]
@@ -73,7 +72,7 @@ class Carrier:
 REFUSED = ("SignatureDoesNotMatch", "InvalidSignatureException", "ExpiredToken", "ExpiredTokenException")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FlowOpener:
     """Opens flows, capture after capture. ``all_clear``: requests in clear of flows that are not to AWS too."""
 

@@ -73,7 +73,7 @@ class KeyLog:
     left_out: int = 0  # lines of secrets for which there was no memory
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Keys:
     """All secrets of an audit."""
 

@@ -43,7 +43,8 @@ class PrivateFile:
         return [self.file.fileno()] if self.folder is None else []
 
     def close(self) -> None:
-        self.file.close()
+        with contextlib.suppress(OSError):  # what could not be written on a full disk, and is not needed any more
+            self.file.close()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -5,8 +5,8 @@ The operations are those of botocore's service models (``auditor/data/operations
 
 import csv
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from auditor import data
 from auditor.aws.names import endpoint
@@ -16,8 +16,7 @@ _WORD = re.compile(r"\.well-known|[a-z]{1,24}(?:[-_.][a-z0-9]{1,24}){0,4}|v\d{1,
 MOST_SEGMENTS = 16
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """An operation: the name of its service in scopes of signatures, and how a request names it."""
 
     service: str

@@ -1,8 +1,7 @@
 """From flows to those whose requests may be read, and from requests to the table ``requests``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,19 +23,11 @@ Array = np.ndarray[Any, Any]
 NO_HANDSHAKE = "TLS, but its handshake is not in the capture"
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedTuple):
     """The flows of a batch whose requests may be read, and why not, for the others."""
 
     wanted: Wanted
     reasons: Texts  # for each flow with requests that are not read
-
-    def part(self, begin: int, end: int) -> "Candidates":
-        """Those among some of the flows."""
-        at = self.wanted.index
-        wanted = self.wanted.take(np.flatnonzero((at >= begin) & (at < end)))
-        reasons = Texts(self.reasons.values, self.reasons.index[begin:end])
-        return Candidates(replace(wanted, index=wanted.index - begin), reasons)
 
 
 def candidates(inside: FlowOpener, rows: Rows, ends: Oriented, services: Services, protocol: Array) -> Candidates:

@@ -10,10 +10,9 @@ import hmac
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from auditor.border import gate
@@ -43,8 +42,7 @@ _KINDS = {"AKIA": "long_term", "ASIA": "temporary"}
 _DATES = ("%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H:%M:%SZ", "%a, %d %b %Y %H:%M:%S GMT")
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """What a request's signature says, nothing secret: ``key`` is a keyed hash of the access key id."""
 
     version: str = NONE
@@ -166,13 +164,13 @@ def read(
     if word == "AWS" or word.startswith("AWS3"):
         key_id = re.search(r"AWSAccessKeyId=([^,]+)", rest)
         signed = _version_2(key_id[1] if key_id else rest.partition(":")[0], headers, salt)
-        return signed if re.search(r"Signature=[^,]|^[^:,=]+:.", rest) else replace(signed, wrong=_CUT)
+        return signed if re.search(r"Signature=[^,]|^[^:,=]+:.", rest) else signed._replace(wrong=_CUT)
     parameters = _query(query) | {name.lower(): value for name, value in (form or {}).items()}
     if "x-amz-algorithm" in parameters or "x-amz-credential" in parameters:
         return _presigned(parameters, salt)
     if "awsaccesskeyid" in parameters:
         signed = _version_2(parameters["awsaccesskeyid"], headers, salt, parameters)
-        return signed if parameters.get("signature") else replace(signed, wrong=_CUT)
+        return signed if parameters.get("signature") else signed._replace(wrong=_CUT)
     if upload and "policy" in upload:
         return _upload(upload, headers, salt)
     if word.lower() == "bearer":
@@ -256,7 +254,7 @@ def _upload(fields: Mapping[str, str], headers: Mapping[str, str], salt: bytes) 
         if not key_id:
             return Signature()
         signed = _version_2(key_id, headers, salt, fields)
-        return signed if fields.get("signature") else replace(signed, wrong=_CUT)
+        return signed if fields.get("signature") else signed._replace(wrong=_CUT)
     version = _ALGORITHMS.get(fields["x-amz-algorithm"])
     scope = _credential(fields.get("x-amz-credential", ""), version or V4, salt)
     wrong = scope.pop("wrong") if version is not None else "its algorithm is unknown"

@@ -6,9 +6,9 @@ It is asked again once its program, its library, or a folder of its plugins is a
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from auditor.machine import isolated, objects, trust
 
@@ -19,8 +19,7 @@ KNOWN = "tcp"  # a protocol that no list lacks
 Seen = list[list[str | int]]  # files and folders, and how they were
 
 
-@dataclass(frozen=True)
-class Build:
+class Build(NamedTuple):
     """The first line of what ``--version`` says, and all protocols by their names in filters."""
 
     version: str | None

@@ -24,7 +24,7 @@ def _validity(missing: Array | None) -> tuple[Any, int]:
     return pa.py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Numbers:
     """Numbers, times (nanoseconds) or booleans; ``missing`` marks values that are not known."""
 
@@ -63,7 +63,7 @@ class Numbers:
         return pa.Array.from_buffers(type_, len(self.values), [bitmap, pa.py_buffer(data)], count)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Texts:
     """Texts of which many are equal: row n is ``values[index[n]]``, missing where that is None or index negative."""
 
@@ -121,7 +121,7 @@ class Texts:
         return pa.DictionaryArray.from_arrays(indices, strings([texts[number] for number in used.tolist()]))
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Bytes:
     """Texts that are mostly different: row n is ``data[offsets[n]:offsets[n + 1]]``, ASCII."""
 
@@ -208,6 +208,11 @@ def is_one_of(column: Array, values: Iterable[str]) -> Array:
     """Which of a column of str or None are among ``values``; ``np.isin`` would load ``numpy.ma`` for it."""
     wanted = frozenset(values)
     return np.fromiter((value in wanted for value in column.tolist()), bool, len(column))
+
+
+def each_once(numbers: Array) -> Array:
+    """Each of some numbers once, in order; ``np.unique`` loads ``numpy.ma`` where it is not asked for places as well."""
+    return np.asarray(np.unique(numbers, return_index=True)[0])
 
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)

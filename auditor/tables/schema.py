@@ -1,7 +1,6 @@
 """The tables: their columns, types and meaning. ``docs/tables.md`` is generated from here, ``tables.arrow`` builds them."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -18,8 +17,7 @@ CLOSED = pa.dictionary(pa.int16(), pa.string())  # a closed set: a categorical i
 NO_MEMORY = "memory: there was none left"  # how a reason begins that is the audit's own
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column: its name, Arrow type, one line of meaning, and for a closed set its values in order."""
 
     name: str

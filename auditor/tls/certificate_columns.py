@@ -1,7 +1,6 @@
 """Columns of a handshake that its certificates give."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ LAST_SECOND = 999_999_999  # nanoseconds
 DAY = 86_400 * 10**9
 
 
-@dataclass(frozen=True)
-class CertificateColumns:
+class CertificateColumns(NamedTuple):
     """What certificates say of each handshake: columns of ``handshakes``, and what only policies ask."""
 
     table: dict[str, Numbers | Texts]

@@ -330,7 +330,7 @@ class Chain:
         return "in order, with root" if last.subject == last.issuer else "in order"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Certificates:
     """The distinct certificates of an audit or a part of it. Where they are too many, those met first are let go."""
 

@@ -32,7 +32,7 @@ class Datagram(NamedTuple):
     is_cut: bool = False
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class MessageArrays:
     """The kernels' arrays, which grow when a message needs room: whoever reads one asks here for them."""
 

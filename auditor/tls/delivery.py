@@ -39,7 +39,7 @@ DEFAULT_MSS = 536
 FAILURES = (RESET_BY_SERVER, RESET_ON_THE_WAY, CLOSED_BY_SERVER, GIVEN_UP, LOST, STALLED)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Delivery:
     """For each handshake; ``mss`` 0 and ``acknowledged`` -1 where they are not known."""
 

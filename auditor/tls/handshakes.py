@@ -47,14 +47,14 @@ CLIENT_COLUMNS = (
     "ech",
 )
 NO_HELLO = dict.fromkeys((*CLIENT_COLUMNS, "offers_early_data", "offers_forward_secrecy"))
-OUTCOME_COLUMNS = tuple(Outcome.__dataclass_fields__)
+OUTCOME_COLUMNS = tuple(Outcome._fields)
 LONG_CHAIN = f"the certificates take more than {LARGEST_IN_PARTS} bytes and are not read"
 IN_PIECES = "more pieces or bytes than are kept of a handshake inside another protocol or over datagrams"
 SIDES = "server", "client"
 TYPES = {column.name: column.type for column in schema.TABLES["handshakes"]}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class HandshakeColumns:
     """The columns of ``handshakes``, and what only policies ask of each handshake."""
 

@@ -2,8 +2,8 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from auditor import data
 from auditor.tables.versions import VERSION_ORDER
@@ -16,8 +16,7 @@ def _rows(table: str) -> Iterator[list[str]]:
     return (row for row in rows if row)
 
 
-@dataclass(frozen=True)
-class Suite:
+class Suite(NamedTuple):
     """A cipher suite: its IANA name and what the name says of it."""
 
     name: str

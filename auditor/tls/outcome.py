@@ -1,6 +1,6 @@
 """What a handshake negotiated, from the shapes of its hellos and the messages that were seen."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from auditor.flows import state as S
 from auditor.tls.names import (
@@ -45,8 +45,7 @@ DECIDING = (
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one combination of hellos and messages negotiated; the fields are columns of ``handshakes``."""
 
     tls_version: str | None = None

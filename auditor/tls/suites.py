@@ -1,8 +1,8 @@
 """What a cipher suite is, property by property, as policies ask for it: worked out from its IANA name."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from auditor.tls.names import Suite, suites
 
@@ -19,8 +19,7 @@ AEAD = ("GCM", "CCM", "CCM_8", "POLY1305", "OCB", "MGM", "AEGIS")
 INTEGRITY_ONLY = ("SHA256_SHA256", "SHA384_SHA384")  # TLS 1.3 without encryption: RFC 9150
 
 
-@dataclass(frozen=True)
-class Properties:
+class Properties(NamedTuple):
     """A suite's properties. ``bits``: strength of the cipher's key; ``forward_secrecy``: None where the suite does not say."""
 
     name: str
@@ -41,7 +40,7 @@ class Properties:
         return {True: "yes", False: "no", None: "unknown"}[raw] if raw is None or isinstance(raw, bool) else str(raw)
 
 
-NAMES = tuple(Properties.__dataclass_fields__)
+NAMES = tuple(Properties._fields)
 
 
 def _first(words: tuple[str, ...], text: str, otherwise: str) -> str:

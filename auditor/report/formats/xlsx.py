@@ -20,6 +20,25 @@ MOST_BYTES = 16 << 20  # of a workbook that is made in memory
 SHEETS = ("findings", "flows", "handshakes", "certificates", "requests", "evidence", "verdicts", "network", "witnesses")
 
 
+class _Workbook(tempfile.SpooledTemporaryFile[bytes]):
+    """What is there of a workbook. Once it is given up it takes all: its writer tries to complete it when that is collected."""
+
+    is_given_up = False
+
+    def write(self, data: Any) -> int:
+        return len(data) if self.is_given_up else super().write(data)
+
+    def seek(self, *place: int) -> int:
+        return 0 if self.is_given_up else super().seek(*place)
+
+    def tell(self) -> int:
+        return 0 if self.is_given_up else super().tell()
+
+    def flush(self) -> None:
+        if not self.is_given_up:
+            super().flush()
+
+
 def write(result: Results, out: BinaryIO) -> None:
     """One sheet for each table; where rows do not fit into one, its last row says so."""
     try:
@@ -27,7 +46,7 @@ def write(result: Results, out: BinaryIO) -> None:
     except ImportError as error:
         raise AuditError(f"--format xlsx needs XlsxWriter: {install('xlsx')}") from error
     # What is written to may be full, or a pipe, which a ZIP file's writer does not take well.
-    with tempfile.SpooledTemporaryFile(MOST_BYTES, prefix="audit-") as data:
+    with _Workbook(MOST_BYTES, prefix="audit-") as data:
         try:
             with tempfile.TemporaryDirectory(
                 prefix="audit-"
@@ -35,6 +54,7 @@ def write(result: Results, out: BinaryIO) -> None:
                 _write(result, data, folder)
             data.seek(0)
         except (OSError, XlsxFileError) as error:
+            data.is_given_up = True
             raise AuditError(
                 f"--format xlsx: temporary files cannot be written: {error}; TMPDIR names their folder"
             ) from error
