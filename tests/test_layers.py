@@ -45,6 +45,7 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
     ("OpenBSD loopback", 108, struct.pack(">I", 2) + bytes(V4), None, None),
     ("ppp", 9, PPP() / V4, None, None),
     ("ppp, compressed protocol", 9, b"\x21" + bytes(V4), None, None),
+    ("ppp, likewise with a short number", 9, b"\xff\3\0\x3d\xc0\1\x21" + bytes(V4), None, None),
     ("ppp in HDLC", 50, b"\xff\x03\x00\x57" + bytes(V6), None, None),
     ("ppp, a packet of multilink that is whole", 9, b"\xff\3\0\x3d\xc0\0\0\1\0\x21" + bytes(V4), None, None),
     ("Cisco HDLC", 50, b"\x0f\x00\x08\x00" + bytes(V4), None, None),
@@ -172,6 +173,13 @@ CASES: list[tuple[str, int, Any, str | None, str | None]] = [
     ("AVS", 163, struct.pack(">II", 0x80211001, 64) + bytes(56) + bytes(AIR / V4), None, None),
     ("PPI", 192, struct.pack("<BBHI", 0, 0, 8, 105) + bytes(AIR / V4), None, None),
     ("Cisco HDLC link", 104, b"\x0f\0\x08\0" + bytes(V4), None, None),
+    (
+        "NFLOG of a host of the other byte order",
+        239,
+        b"\2\0\0\0" + struct.pack(">HH", 8, 1) + bytes(4) + struct.pack(">HH", 4 + len(V4), 9) + bytes(V4),
+        None,
+        None,
+    ),
     (
         "NFLOG",
         239,

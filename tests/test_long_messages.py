@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ Run = Callable[..., auditor.Audit]
 KEY = ec.generate_private_key(ec.SECP256R1())
 DONE = wire.record(20, b"\1") + wire.record(22, bytes(range(40)))
 LARGEST = 262_144
+OFFER = wire.extension(43, b"\x04\x03\x04\x03\x03") + wire.extension(10, b"\0\x02\0\x1d")
+ANSWER = wire.server_hello(
+    0x1301, extensions=wire.extension(43, b"\x03\x04") + wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
+)
 
 
 def chain(size: int, owner: str) -> tuple[bytes, int]:
@@ -150,3 +155,66 @@ def test_more_pieces_than_are_kept(audit_bytes: Run, size: int, status: str) -> 
     assert row["status"] == status
     assert status == "complete" or row["status_reason"].startswith("more pieces or bytes than are kept")
     assert pd.isna(row["established"])
+
+
+def longest_hello(last: bytes) -> bytes:
+    """A ClientHello as long as the lists of one can be but for a few bytes, whose last extension is ``last``."""
+    suites = struct.pack(">H", 65_534) + struct.pack(">H", 0x1301) * 32_767
+    filling = 65_535 - len(OFFER) - len(last) - 4 - 9 - len(carriers.NAME)
+    host = wire.extension(
+        0, struct.pack(">HBH", len(carriers.NAME) + 3, 0, len(carriers.NAME)) + carriers.NAME.encode()
+    )
+    block = OFFER + wire.extension(0x8001, bytes(filling)) + host + last
+    body = struct.pack(">H", 0x0303) + bytes(range(32)) + b"\x20" + bytes(32) + suites + b"\1\0"
+    return wire.message(1, body + struct.pack(">H", len(block)) + block)
+
+
+@pytest.mark.parametrize("segment", [1460, 16_000])
+@pytest.mark.parametrize("order", ["sent", "late", "lost", "ends"])
+def test_the_longest_hello(audit_bytes: Run, segment: int, order: str) -> None:
+    """What stands at the very end of the longest hello is read, however its segments come; if they do not, it is truncated."""
+    last = wire.extension(16, b"\0\3\2h2")
+    hello = longest_hello(last)
+    assert len(hello) > 131_000
+    records = b"".join(wire.record(22, hello[at : at + 16_000]) for at in range(0, len(hello), 16_000))
+    flights = [
+        ("c", records),
+        ("s", wire.record(22, ANSWER) + wire.record(23, bytes(90))),
+        ("c", wire.record(23, bytes(90))),
+    ]
+    talk = wire.Talk().open().play(flights, segment)
+    count = -(-len(records) // segment)
+    first, middle = 3, 3 + max(1, count * 2 // 3)
+    packets = list(talk.packets)
+    if order == "late":
+        packets[middle], packets[middle - 1] = packets[middle - 1], packets[middle]
+    elif order == "lost":
+        del packets[middle]
+    elif order == "ends":
+        packets = packets[: first + count - 1]
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert row["client_hello_bytes"] == len(hello)
+    if order in ("sent", "late"):
+        assert (row["status"], row["server_name"], row["alpn_offered"]) == ("complete", carriers.NAME, "h2")
+        assert row["history"].startswith("Cs")
+    else:
+        assert row["status"] in ("truncated", "client_only")
+        assert pd.isna(row["alpn_offered"])
+
+
+def test_what_is_longer_than_a_hello_can_be(audit_bytes: Run) -> None:
+    """Of a message that claims more than the fields of a hello can hold, the beginning is read and the rest named."""
+    body = longest_hello(b"")[4:] + bytes(1000)
+    hello = wire.message(1, body)
+    records = b"".join(wire.record(22, hello[at : at + 16_000]) for at in range(0, len(hello), 16_000))
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play([("c", records)]).packets)).handshakes)
+    reason = "ClientHello: a message longer than a hello can be, of which only the beginning is read"
+    assert (row["status"], row["status_reason"]) == ("truncated", reason)
+
+
+def test_the_longest_hello_in_large_segments(audit_bytes: Run) -> None:
+    """Segmentation offload shows the longest hello in three segments."""
+    hello = longest_hello(wire.extension(16, b"\0\3\2h2"))
+    records = b"".join(wire.record(22, hello[at : at + 16_000]) for at in range(0, len(hello), 16_000))
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play([("c", records)], 60_000).packets)).handshakes)
+    assert (row["status"], row["server_name"], row["alpn_offered"]) == ("client_only", carriers.NAME, "h2")

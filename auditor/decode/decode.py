@@ -119,7 +119,7 @@ BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED = (
     L.SWITCH_TAG,
     L.UNNAMED,
 )
-JUNIPER_PPP, JUNIPER_HDLC, AGGREGATED = L.JUNIPER_PPP, L.JUNIPER_HDLC, L.AGGREGATED
+JUNIPER_PPP, JUNIPER_HDLC, JUNIPER_COOKIE, AGGREGATED = L.JUNIPER_PPP, L.JUNIPER_HDLC, L.JUNIPER_COOKIE, L.AGGREGATED
 ARCNET, LINUX_ARCNET, CONCATENATED = L.ARCNET, L.LINUX_ARCNET, L.CONCATENATED
 HEADER_BYTES = L.HEADER_BYTES
 SUN_ATM_HEADER = 4  # bytes
@@ -254,7 +254,7 @@ def older_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return atm(block, packet, np.int64(SUN_ATM_HEADER))
     if HEADER_BYTES[layer] != 0:
         return headed(packet, layer)
-    if layer == JUNIPER or (layer >= JUNIPER_PPP and layer <= JUNIPER_HDLC):
+    if layer == JUNIPER or layer == JUNIPER_COOKIE or (layer >= JUNIPER_PPP and layer <= JUNIPER_HDLC):
         return juniper(block, packet, layer)
     if layer == TIMED:
         return timed(block, packet)

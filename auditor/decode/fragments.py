@@ -1,5 +1,7 @@
 """Fragments of IP (RFC 791 3.2, RFC 8200 4.5) and of CAPWAP (RFC 5415 3.4) put together, in bounded memory.
 
+Those of links are in ``multilink``.
+
 Fragments are rare, so this is plain Python between the two kernels: where the last missing fragment comes, its packet
 becomes the whole datagram, which is decoded and followed like any other. A first fragment is followed by itself as
 well, so what it shows is not lost where the others never come.
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.decode import frames
+from auditor.decode.multilink import MARKS, Multilink
 from auditor.decode.packet import DUPLICATE, REPEATED
 
 Array = np.ndarray[Any, Any]
@@ -22,6 +25,7 @@ MOST_PARTS = 1024  # of one datagram
 PATIENCE = 60_000_000_000  # nanoseconds; RFC 8200 4.5
 MOST_SEEN = 4096  # fragments that are remembered to know their copies …
 COPIED_WITHIN = 500_000_000  # … which come within that, as those of packets with an identification do
+LINK_ENDS = ("source_mac", "target_mac", "outer_source", "outer_target")
 CAPWAP_VERSION = 0  # first four bits of its preamble, where IP has 4 or 6
 CAPWAP_FRAGMENT, CAPWAP_LAST = 0x80, 0x40  # flags in its fourth byte
 
@@ -111,6 +115,7 @@ class Reassembler:
         self._waiting: OrderedDict[tuple[Any, ...], Reassembly] = OrderedDict()
         self._seen: OrderedDict[tuple[Any, ...], int] = OrderedDict()  # times of fragments, by what they are
         self._bytes = 0
+        self._multilink = Multilink()
 
     def join(self, block: Array, packets: Array) -> tuple[Array, list[int]]:
         """Take the fragments of a block. Returns the bytes that its packets lie in, and which became whole datagrams.
@@ -139,7 +144,7 @@ class Reassembler:
     def waiting(self) -> list[dict[str, Any]]:
         """Datagrams in the making, as values that JSON has."""
         numbers = {id(counts): number for number, counts in self.counts.items()}
-        return [
+        return self._multilink.waiting() + [
             {
                 "key": [part.hex() if isinstance(part, bytes) else str(part) for part in key],
                 "began": one.began,
@@ -154,7 +159,10 @@ class Reassembler:
 
     def go_on(self, waiting: list[dict[str, Any]]) -> None:
         """Wait for the rest of datagrams in the making, as ``waiting`` gave them, whose captures are counted."""
+        self._multilink.go_on([one for one in waiting if "bundle" in one])
         for one in waiting:
+            if "bundle" in one:
+                continue
             version, ends, *protocol, number, vlans, tunnel, outer = one["key"]
             key = (int(version), bytes.fromhex(ends), *map(int, protocol), bytes.fromhex(number))
             parts = {int(at): bytes.fromhex(part) for at, part in one["parts"]}
@@ -169,6 +177,8 @@ class Reassembler:
         for datagram in self._waiting.values():
             datagram.counts.incomplete += 1
         self._waiting.clear()
+        for capture in self._multilink.ended():
+            self.counts[capture].incomplete += 1
 
     def _take(self, block: Array, packet: Any) -> bytes | None:
         """The whole datagram, if this fragment was the last that was missing."""
@@ -176,11 +186,13 @@ class Reassembler:
         counts.seen += 1
         begin = int(packet["fragment"])
         data = block[begin : int(packet["end"])].tobytes()
+        if data[0] >> 4 in MARKS:
+            return self._of_links(data, packet, counts)
         piece = _piece(data, packet)
         if piece is None or packet["missing"] > 0 or piece.offset + len(piece.data) > LONGEST:
             return None
         now = int(packet["time"])
-        if self._is_copy(piece, now):
+        if self._is_copy((piece.origin, piece.offset, piece.data), now):
             packet["status"] = DUPLICATE
             return None
         self._forget(now)
@@ -198,9 +210,20 @@ class Reassembler:
             datagram.counts.whole += 1
         return whole
 
-    def _is_copy(self, piece: Fragment, now: int) -> bool:
+    def _of_links(self, data: bytes, packet: Any, counts: Counts) -> bytes | None:
+        """Likewise of a piece that was cut for links, by whose ends those of different packets are told apart."""
+        if packet["missing"] > 0:
+            return None
+        ends, now = tuple(int(packet[name]) for name in LINK_ENDS), int(packet["time"])
+        if self._is_copy((ends, data), now):
+            packet["status"] = DUPLICATE
+            return None
+        whole = self._multilink.take(data, ends, now, frames.capture(int(packet["frame"])))
+        counts.whole += whole is not None
+        return whole
+
+    def _is_copy(self, which: tuple[Any, ...], now: int) -> bool:
         """Whether a fragment is in the capture already: a mirror shows it twice. What is sent again is another datagram."""
-        which = (piece.origin, piece.offset, piece.data)
         before = self._seen.pop(which, None)
         self._seen[which] = now
         while len(self._seen) > MOST_SEEN:

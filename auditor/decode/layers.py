@@ -21,9 +21,10 @@ DIRECTED_PPP, DIRECTED_HDLC, DIRECTED_FRAME_RELAY, JUNIPER, TIMED = 66, 67, 68, 
 JUNIPER_PPP, JUNIPER_FRAME_RELAY, JUNIPER_HDLC, LLC_LAYER, ATM_CLIP, LOOP_OR_RAW = 71, 72, 73, 74, 75, 76
 SLIP, FIBRE_CHANNEL, IPNET, NET_ANALYZER_TRANSPARENT, OPTICAL, MPACKET, BROADCOM_PREPENDED = 77, 78, 79, 80, 81, 82, 83
 BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED, INFINIBAND, DOCSIS, EXPORTED = range(84, 92)
-ARCNET, LINUX_ARCNET = 92, 93
-# Further frames that lie in one packet: of an 802.11 aggregate, behind its addresses and length; of a cable modem.
-AGGREGATED, CONCATENATED = 94, 95
+ARCNET, LINUX_ARCNET, JUNIPER_MIRROR, JUNIPER_COOKIE = 92, 93, 94, 95
+# Further frames that lie in one packet: of an 802.11 aggregate, behind its addresses and length; of a cable modem. They
+# are the last, by which it is known that their packet counts already.
+AGGREGATED, CONCATENATED = 96, 97
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
@@ -57,11 +58,14 @@ LINK_TYPES = {
     123: SUN_ATM,
     127: RADIOTAP,
     129: LINUX_ARCNET,
+    **dict.fromkeys(range(130, 138), JUNIPER_COOKIE),
     138: IEEE_1394,
     143: DOCSIS,
     149: PKTAP,  # user 2, which macOS wrote before it had a number of its own
     163: AVS,
+    164: JUNIPER_COOKIE,
     166: PPP_OF_PPPD,
+    167: JUNIPER,
     178: JUNIPER,
     179: JUNIPER_PPP,
     180: JUNIPER_FRAME_RELAY,
@@ -105,6 +109,7 @@ HEADED = {
     OPTICAL: (6, ETHERNET),  # the rest of a preamble that says to whom it goes (IEEE 802.3 65.1.3.2)
     MPACKET: (8, ETHERNET),  # preamble and delimiter (IEEE 802.3 99.3)
     BROADCOM_PREPENDED: (4, ETHERNET),
+    JUNIPER_MIRROR: (8, RAW_IP),  # numbers of a mirror and of a session
 }
 
 # IEEE 802 numbers (ethertypes).
@@ -177,12 +182,14 @@ UDP_TUNNELS = {
     3544: TEREDO_LAYER,  # RFC 4380
     4341: LISP_LAYER,  # RFC 9300
     4789: VXLAN_LAYER,  # RFC 7348; AWS traffic mirroring
+    4754: GRE_LAYER,  # RFC 8086
     4790: VXLAN_LAYER,  # with a next protocol (GPE)
     8472: VXLAN_LAYER,  # what Linux used before, and flannel, Cilium and Cisco's OTV do
     5247: CAPWAP_LAYER,  # RFC 5415
     6080: GUE_LAYER,
     6081: GENEVE_LAYER,  # RFC 8926; AWS Gateway Load Balancer
     6635: MPLS_UDP_LAYER,  # RFC 7510
+    30030: JUNIPER_MIRROR,  # JUNOSe
     37008: TZSP_LAYER,
 }
 

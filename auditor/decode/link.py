@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be16, be24, be32, be48, le16, le32
+from auditor.decode.bytes import Bytes, be16, be24, be32, be48, le16, le32, u16
 from auditor.decode.layers import (
     BY_ETHERTYPE,
     ETHERNET,
@@ -15,10 +15,10 @@ from auditor.decode.layers import (
     STOP,
     UNNAMED,
 )
-from auditor.decode.packet import CUT, ENCRYPTED, MALFORMED, NOT_IP, PacketRow
+from auditor.decode.packet import CUT, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
 
-# PPP's Multilink Protocol (RFC 1990 3): what is the beginning and the end of a packet is whole behind a long sequence number.
+# PPP's Multilink Protocol (RFC 1990 3): what is the beginning and the end of a packet is whole.
 MULTILINK, WHOLE = 0x3D, 0xC0
 BRIDGED = 0x0080C2  # the organization of IEEE 802.1, whose numbers bridged frames have
 
@@ -195,11 +195,31 @@ def ppp(block: Bytes, packet: PacketRow) -> int:
         return IPV6
     if protocol == 0x281 or protocol == 0x283:
         return MPLS
-    at = packet.position
-    if protocol == MULTILINK and at + 4 <= packet.end and block[at] & WHOLE == WHOLE:
-        packet.position = at + 4
-        return PPP
-    return not_ip(packet)
+    return multilink(block, packet) if protocol == MULTILINK else not_ip(packet)
+
+
+@inlined
+def is_known_to_ppp(block: Bytes, at: int, end: int) -> bool:
+    """Whether the protocol of something that is decoded stands here, in two bytes or compressed to one."""
+    if at + 2 > end:
+        return False
+    protocol = int(block[at]) if block[at] & 1 else be16(block, at)
+    return protocol == 0x21 or protocol == 0x57 or protocol == 0x281 or protocol == 0x283
+
+
+@part
+def multilink(block: Bytes, packet: PacketRow) -> int:
+    """A packet, or a piece of one (see ``decode.multilink``), behind a number of 24 bits or of 12 (RFC 1990 3)."""
+    at, end = np.int64(packet.position), np.int64(packet.end)
+    if at + 4 > end:
+        return cut(packet)
+    if block[at] & WHOLE != WHOLE:
+        packet.fragment = at - 1
+        packet.status = FRAGMENT
+        return STOP
+    is_long = block[at] & 0x3F == 0 and is_known_to_ppp(block, at + 4, end)
+    packet.position = at + (4 if is_long else 2)
+    return PPP if is_long or is_known_to_ppp(block, at + 2, end) else not_ip(packet)
 
 
 @part
@@ -236,6 +256,22 @@ def begins_frame(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
+def is_ip_header(block: Bytes, at: int, end: int) -> bool:
+    """Whether IP begins here: IPv4's checksum is right, or IPv6 is as long as it says."""
+    if at + 20 > end:
+        return False
+    if block[at] >> 4 == 6:
+        return at + 40 <= end and at + 40 + be16(block, at + 4) == end
+    header = int(block[at] & 15) * 4
+    if block[at] >> 4 != 4 or header < 20 or at + header > end or be16(block, at + 2) > end - at:
+        return False
+    total = 0
+    for k in range(0, header, 2):
+        total += be16(block, at + k)
+    return (total & 0xFFFF) + (total >> 16) == 0xFFFF
+
+
+@part
 def mpls(block: Bytes, packet: PacketRow) -> int:
     """MPLS labels to the bottom of the stack (RFC 3032); what is below is recognised by its first nibble."""
     at = packet.position
@@ -251,6 +287,8 @@ def mpls(block: Bytes, packet: PacketRow) -> int:
         return cut(packet)
     nibble = block[at] >> 4
     if nibble == 4 or nibble == 6:
+        if begins_frame(block, at, np.int64(packet.end)) and not is_ip_header(block, at, np.int64(packet.end)):
+            return ETHERNET  # of a pseudowire without a control word: many a MAC begins like IP (RFC 4928 3)
         return RAW_IP
     # A pseudowire's Ethernet (RFC 4448), behind a control word (RFC 4385 3) or not: the word begins like many a MAC.
     if nibble == 0 and begins_frame(block, at + 4, np.int64(packet.end)):
@@ -278,10 +316,9 @@ def cisco_hdlc(block: Bytes, packet: PacketRow) -> int:
 def nflog(block: Bytes, packet: PacketRow) -> int:
     """Linux netfilter log: family, version, resource, then attributes in the host's byte order; 9 is the packet."""
     at = packet.position + 4
+    big = at + 4 <= packet.end and be16(block, at) < le16(block, at)  # the first ones are short
     while at + 4 <= packet.end:
-        size, kind = le16(block, at), le16(block, at + 2) & 0x7FFF
-        if size < 4:
-            size, kind = be16(block, at), be16(block, at + 2) & 0x7FFF
+        size, kind = u16(block, at, big), u16(block, at + 2, big) & 0x7FFF
         if size < 4:
             return malformed(packet)
         if kind == 9:

@@ -3,6 +3,8 @@
 Each function reads one header at ``packet.position`` and returns the next layer's number.
 """
 
+import numpy as np
+
 from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.decode.layers import (
     BEHIND_HEADER,
@@ -14,6 +16,7 @@ from auditor.decode.layers import (
     HEADER_BYTES,
     IPV4,
     IPV6,
+    JUNIPER_COOKIE,
     JUNIPER_FRAME_RELAY,
     JUNIPER_HDLC,
     JUNIPER_PPP,
@@ -24,8 +27,9 @@ from auditor.decode.layers import (
     STOP,
     TOKEN_RING,
 )
-from auditor.decode.link import cut, encrypted, llc, malformed, not_ip
-from auditor.decode.packet import PacketRow
+from auditor.decode.link import cut, encrypted, is_ip_header, llc, malformed, not_ip
+from auditor.decode.multilink import FRAME_RELAY_PIECE
+from auditor.decode.packet import FRAGMENT, PacketRow
 from auditor.decode.wireless import FARTHEST
 from auditor.machine.kernel import part
 
@@ -35,6 +39,7 @@ ARCNET_IP, ARCNET_IPV6, ARCNET_OLD_IP, ARCNET_EXCEPTION = 212, 196, 240, 0xFF  #
 OWN_KIND, CONCATENATED = 0x60, 28  # of a DOCSIS frame's control
 DISSECTOR, LETTERS_IP, LETTERS_ETH, RAW_UNDERSCORE = 12, 0x6970, 0x657468, 0x7261775F  # the tag with a name, and names
 JUNIPER_MAGIC, JUNIPER_EXTENDED, JUNIPER_NO_LINK = 0x4D4743, 0x80, 0x02  # flags of its header
+LONGEST_COOKIE = 20  # bytes: 8 of a cookie, 4 of a control word, 8 of LLC
 
 
 @part
@@ -63,6 +68,10 @@ def frame_relay(block: Bytes, packet: PacketRow) -> int:
         return IPV4
     if block[at] == NLPID_IPV6:
         return IPV6
+    if block[at] == FRAME_RELAY_PIECE:
+        packet.fragment = at
+        packet.status = FRAGMENT
+        return STOP
     if block[at] != NLPID_SNAP or at + 6 > end:
         return not_ip(packet)
     packet.position = at + 6
@@ -206,6 +215,16 @@ def exported(block: Bytes, packet: PacketRow) -> int:
 
 
 @part
+def behind_cookie(block: Bytes, packet: PacketRow) -> int:
+    """IP behind a cookie of the router's own card, whose length depends on the card, and behind PPP, LLC or frame relay."""
+    for at in range(np.int64(packet.position), packet.position + LONGEST_COOKIE + 1):
+        if is_ip_header(block, at, np.int64(packet.end)):
+            packet.position = at
+            return RAW_IP
+    return not_ip(packet)
+
+
+@part
 def juniper(block: Bytes, packet: PacketRow, layer: int) -> int:
     """What routers of Juniper put before a frame: a magic number, flags, extensions; or before IP, with its family."""
     at = packet.position
@@ -219,6 +238,8 @@ def juniper(block: Bytes, packet: PacketRow, layer: int) -> int:
         packet.position = at + 4
         return RAW_IP
     packet.position = at
+    if layer == JUNIPER_COOKIE:
+        return behind_cookie(block, packet)
     if layer == JUNIPER_PPP:
         return PPP_HDLC
     if layer == JUNIPER_FRAME_RELAY:

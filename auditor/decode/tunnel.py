@@ -14,10 +14,13 @@ from auditor.decode.layers import (
     ETHERNET,
     GENEVE_LAYER,
     GRE,
+    GRE_LAYER,
     GTP,
     GTP_LAYER,
     GUE_LAYER,
+    HEADER_BYTES,
     IPV6,
+    JUNIPER_MIRROR,
     L2TP,
     L2TP_LAYER,
     LISP_LAYER,
@@ -33,8 +36,9 @@ from auditor.decode.layers import (
     WIRELESS,
     WIRELESS_SWAPPED,
 )
-from auditor.decode.link import cut, not_ip
+from auditor.decode.link import cut, is_ip_header, not_ip
 from auditor.decode.overlay import (
+    begins_ip_frame,
     is_geneve,
     is_mpls,
     is_vxlan,
@@ -50,7 +54,20 @@ NATIVE, IS_FRAGMENT, KEEP_ALIVE, IEEE_802_11 = 0x0100, 0x0080, 0x0008, 1  # of C
 ETHERNET_OVER_IP = 0x6400  # MikroTik's protocol in GRE, of version 1 by mistake
 ARUBA_WIRELESS, ARUBA_MASK, ARUBA_TUNNEL = 0x8200, 0xFE00, 0x9000  # 802.11 in GRE to a controller
 METADATA, METADATA_BYTES = 0x8909, 6  # Cisco's metadata, which in GRE stands behind the ethertype of what it is about
+SOURCE_ROUTE = 4  # bytes of an entry before its addresses: family, offset, length
 ERSPAN_IP = 2  # type of frame in ERSPAN III
+
+
+@part
+def behind_routes(block: Bytes, at: int, end: int, size: int) -> int:
+    """Bytes of a GRE header with source routes (RFC 1701 2), up to an entry of no length; RFC 2784 has done away with them."""
+    while at + size + SOURCE_ROUTE <= end:
+        length = int(block[at + size + 3])
+        is_last = length == 0 and be16(block, at + size) == 0
+        size += SOURCE_ROUTE + length
+        if is_last:
+            return size
+    return end - at + 1
 
 
 @part
@@ -71,7 +88,7 @@ def gre(block: Bytes, packet: PacketRow) -> int:
         if flags & 0x1000:
             size += 4  # sequence number
         if flags & 0x4000:
-            return not_ip(packet)  # source routes (RFC 1701), gone since RFC 2784
+            size = behind_routes(block, at, np.int64(packet.end), size)
     elif version == 1 and kind == ETHERNET_OVER_IP:
         return ethernet_over_ip(packet)
     elif version == 1:
@@ -149,7 +166,9 @@ def gtp(block: Bytes, packet: PacketRow) -> int:
             following = int(block[at + size - 1])
     push_tunnel(packet, np.int64(GTP), be32(block, at + 4))
     packet.position = at + size
-    return RAW_IP
+    version = block[at + size] >> 4 if at + size < packet.end else 0
+    is_frame = version != 4 and version != 6 and begins_ip_frame(block, at + size, np.int64(packet.end))
+    return ETHERNET if is_frame else RAW_IP  # the former in sessions of 5G (3GPP TS 29.281 4.3.0)
 
 
 @part
@@ -250,6 +269,12 @@ def tzsp(block: Bytes, packet: PacketRow) -> int:
 
 
 @part
+def fits_gre(block: Bytes, at: int, end: int) -> bool:
+    """Whether a datagram on the port of GRE in UDP (RFC 8086 3) is that: version 0, reserved bits clear, a protocol that is known."""
+    return at + 8 <= end and be16(block, at) & 0x4FFF == 0 and int(BY_ETHERTYPE[be16(block, at + 2)]) != STOP
+
+
+@part
 def fits_tunnel(block: Bytes, at: int, end: int, layer: int) -> bool:
     """Whether a datagram on a tunnel's port looks like that tunnel."""
     if layer == VXLAN_LAYER:
@@ -269,6 +294,10 @@ def fits_tunnel(block: Bytes, at: int, end: int, layer: int) -> bool:
     if layer == CAPWAP_LAYER:  # type 1 of the preamble is DTLS
         shortest = 9 if at + 9 <= end and block[at + 3] & IS_FRAGMENT else 16
         return at + shortest <= end and block[at] == 0 and int(block[at + 1] >> 3) >= 2
+    if layer == GRE_LAYER:
+        return fits_gre(block, at, end)
+    if layer == JUNIPER_MIRROR:
+        return is_ip_header(block, at + int(HEADER_BYTES[layer]), end)
     if layer == TZSP_LAYER:
         return at + 5 <= end and block[at] == 1 and block[at + 1] <= 1
     return False

@@ -23,8 +23,8 @@ Entries: TypeAlias = NDArray[np.int64]
 Buckets: TypeAlias = NDArray[np.int32]  # heads of chains, by hash
 
 ENTRIES = 1024  # to begin with
-# Most that one packet can add: a few hellos in one window, or the names of a DNS answer.
-ROOM_BYTES, ROOM_ENTRIES = 140_000, 512
+# Most that one packet can add: a few hellos in one window, the end of the longest one, or the names of a DNS answer.
+ROOM_BYTES, ROOM_ENTRIES = 280_000, 512
 
 
 def value(arena: Array, entries: Array, number: int) -> bytes:

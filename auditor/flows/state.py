@@ -378,8 +378,8 @@ class State(NamedTuple):
     finished: Annotated[NDArray[np.int32], Layout(np.int32)]  # places of the flows that wait to be taken out
 
 
-SHAPE_AT, WORK_AT = WINDOW + 16, 2 * (WINDOW + 16)
-SCRATCH = WORK_AT + 1024
+LONGEST_HELLO = 131_652  # bytes, each field as long as it can be, DTLS's cookie too (RFC 8446 4.1.2, RFC 6347 4.2.1)
+SHAPE_AT, WORK_AT, SCRATCH = LONGEST_HELLO + 16, 2 * (LONGEST_HELLO + 16), 2 * (LONGEST_HELLO + 16) + 1024
 ROOM_CHUNKS = CHUNKS_A_STREAM + 2  # what one packet can need at most
 
 

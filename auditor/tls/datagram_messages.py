@@ -55,10 +55,11 @@ class Messages:
         self._fields[name][0] = number
 
     def take(self, side: int, kind: int, body: bytes, seen: Datagram, size: int | None = None) -> None:
-        """A whole message, or the beginning of one of ``size`` bytes. Of a hello longer than LARGEST_READ no more is read."""
+        """A whole message, or the beginning of one of ``size`` bytes. Of a hello longer than LONGEST_HELLO no more is read."""
         size = len(body) if size is None else size
-        have = min(len(body), LARGEST_READ) if kind in (CLIENT_HELLO, SERVER_HELLO) else len(body)
-        chain, body = body, body[:LARGEST_READ]
+        is_hello = kind in (CLIENT_HELLO, SERVER_HELLO)
+        have = min(len(body), S.LONGEST_HELLO) if is_hello else len(body)
+        chain, body = body, body[: S.LONGEST_HELLO if is_hello else LARGEST_READ]
         self._held.state = room_for_strings(self._held.state)
         packet = S.packets(1)
         packet["frame"], packet["time"] = seen.frame, seen.time

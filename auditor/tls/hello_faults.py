@@ -5,7 +5,7 @@ from auditor.machine.kernel import inlined, part
 
 VALID, SHORT, SESSION_ID, SUITES, COMPRESSION, EXTENSIONS, EXTENSION, TRAILING = 0, 1, 2, 3, 4, 5, 6, 7
 TOO_LONG, NO_RECORD, NO_KEYS, NO_SALT, CUT_HELLO, CUT, HIDDEN, NAME, LIST = 8, 9, 10, 11, 12, 13, 14, 15, 16
-CUT_PACKETS = 17
+CUT_PACKETS, MUCH_KEPT = 17, 18
 INVALID = {
     SHORT: "ends before its fixed fields",
     SESSION_ID: "session id longer than 32 bytes or than the message",
@@ -16,7 +16,8 @@ INVALID = {
     TRAILING: "bytes follow the extensions",
     NAME: "the server's name exceeds its extension",
     LIST: "a list exceeds its extension",
-    TOO_LONG: "a message longer than 32 KiB, of which only the beginning is read",
+    TOO_LONG: "a message longer than a hello can be, of which only the beginning is read",
+    MUCH_KEPT: "a long message of which the beginning is read, behind so many others of the connection that the rest was not kept",
     NO_RECORD: "bytes that are no TLS record",
     NO_KEYS: "QUIC packets that cannot be opened: the client's first packet, from which their keys come, is not in the capture",
     NO_SALT: "a version of QUIC whose keys are not published",

@@ -1,23 +1,25 @@
-"""Certificate messages that are longer than what the window of a stream holds: kept in parts, and joined when their flow ends.
+"""Messages that are longer than what the window of a stream holds: kept in parts as they go by, and joined.
 
-Of chains up to 32 KiB, which nearly all are, the record layer gathers the whole message. Longer ones (a bridge's
-cross-certificates, post-quantum signatures, a server that sends its whole store) are seldom, so what they take is not
-in the rows of all handshakes.
+Up to 32 KiB, which nearly all are, the record layer gathers the whole message. Longer chains (a bridge's
+cross-certificates, post-quantum signatures, a server that sends its whole store) and longer hellos (many key shares, a
+large ticket, padding) are seldom, so what they take is not in the rows of all handshakes. A hello is joined when it is
+whole, a chain when its flow ends.
 """
 
 from typing import Any
 
 import numpy as np
 
+from auditor.decode.bytes import copy_bytes
 from auditor.decode.packet import TCP, PacketRow
 from auditor.flows import state as S
 from auditor.flows.intern import intern_bytes, value
 from auditor.flows.kept import LARGEST_IN_PARTS, keep_part
 from auditor.flows.room import room_for_strings
-from auditor.flows.state import FlowRow, Memory, StreamRow
+from auditor.flows.state import LONGEST_HELLO, FlowRow, Memory, StreamRow
 from auditor.flows.stream import peek, peek16, read
 from auditor.machine.kernel import inlined, part
-from auditor.tls.messages import CERTIFICATE, HANDSHAKE_RECORD, LARGEST_READ
+from auditor.tls.messages import CERTIFICATE, HANDSHAKE_RECORD, LARGEST_READ, SERVER_HELLO
 
 Array = np.ndarray[Any, Any]
 
@@ -51,8 +53,9 @@ def gather(memory: Memory, stream: StreamRow, size: int, skip: int) -> None:
 @inlined
 def is_in_parts(stream: StreamRow) -> bool:
     """Whether a message is too long to be gathered, and kept part by part as it goes by (see ``long_messages``)."""
-    length = stream.message_length
-    return stream.message_type == CERTIFICATE and length > LARGEST_READ and length <= LARGEST_IN_PARTS
+    kind, length = stream.message_type, stream.message_length
+    longest = LARGEST_IN_PARTS if kind == CERTIFICATE else LONGEST_HELLO if kind <= SERVER_HELLO else 0
+    return length > LARGEST_READ and length <= longest
 
 
 @part
@@ -64,7 +67,21 @@ def take_part(memory: Memory, flow: FlowRow, stream: StreamRow, direction: int, 
     stream.message_record_left = stream.record_left
     stream.message_noted = have
     if flow.handshake >= 0:
-        keep_part(memory, flow, direction, count, packet, np.int64(CERTIFICATE))
+        keep_part(memory, flow, direction, count, packet, np.int64(stream.message_type))
+
+
+@part
+def put_together(memory: Memory, flow: FlowRow, direction: int, kind: int, size: int) -> bool:
+    """Copy the last ``size`` bytes that were kept of a message to ``scratch``. False: not all of them were."""
+    at, last = size, np.int64(flow.datagram)
+    while at > 0 and last >= 0:
+        kept = memory.datagrams[last]
+        if kept.message == kind and kept.side == direction:
+            count = min(at, np.int64(memory.entries[kept.bytes, 1]))
+            at -= count
+            copy_bytes(memory.arena, np.int64(memory.entries[kept.bytes, 0]), count, memory.scratch, at)
+        last = np.int64(kept.next)
+    return at == 0
 
 
 def keep_chain(state: S.State, handshake: Any, side: int, message: bytes) -> S.State:

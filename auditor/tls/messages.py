@@ -14,6 +14,7 @@ from auditor.flows.state import (
     FREE_HANDSHAKE,
     HANDSHAKE,
     HISTORY,
+    LONGEST_HELLO,
     SEEN_CERTIFICATE,
     SEEN_CERTIFICATE_CUT,
     SEEN_CERTIFICATE_REQUEST,
@@ -59,7 +60,7 @@ CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HE
 CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE, CERTIFICATE_STATUS = 13, 15, 16, 22
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24  # types of records
 CHANGE_CIPHER = 256  # stands for ChangeCipherSpec where messages are numbered
-LARGEST_READ = WINDOW // 2  # of a message whose body is read
+LARGEST_READ = WINDOW // 2  # of a message whose body is read, but of hellos and chains, which are kept in parts
 # The letters of Zeek's ssl_history, by handshake type; capitals are the client's.
 LETTERS = {0: "H", 1: "C", 2: "S", 3: "V", 4: "T", 5: "E", 6: "J", 8: "O", 11: "X", 12: "K", 13: "R", 14: "N"}
 LETTERS |= {15: "Y", 16: "G", 20: "F", 21: "W", 22: "U", 23: "A", 24: "P", 254: "M"}
@@ -144,7 +145,7 @@ def hello_seen(handshake: HandshakeRow, whole: bool, size: int, bits: tuple[int,
         return bits[0]
     if handshake.invalid != CUT:
         return bits[1]
-    if size > LARGEST_READ:
+    if size > LONGEST_HELLO:
         handshake.invalid = TOO_LONG
     return bits[2]
 
@@ -272,7 +273,7 @@ def take_message(
     """A message of ``size`` bytes, its body in ``scratch`` if it is one of ``is_read``.
 
     ``have`` of them are there: all, but of a hello or a Certificate that the capture has only the beginning of. A Certificate
-    that is longer than LARGEST_READ is not in ``scratch``, and read by ``long_messages``.
+    that is longer than LARGEST_READ is not in ``scratch``, and joined by ``long_messages``.
     """
     if kind == CLIENT_HELLO:
         take_client_hello(memory, handshake, direction, packet, size, have, segments)

@@ -31,8 +31,8 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, peek16, release, slide
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import UNKNOWN
-from auditor.tls.hello_faults import NO_RECORD
-from auditor.tls.long_messages import gather, is_in_parts, take_part
+from auditor.tls.hello_faults import MUCH_KEPT, NO_RECORD
+from auditor.tls.long_messages import gather, is_in_parts, put_together, take_part
 from auditor.tls.messages import (
     ALERT,
     APPLICATION_DATA,
@@ -236,16 +236,21 @@ def message(
     size = np.int64(stream.message_length)
     have = size - np.int64(stream.message_left)
     is_hello = kind == CLIENT_HELLO or kind == SERVER_HELLO or kind == OLD_RETRY
-    if is_hello and size > LARGEST_READ:
+    in_parts = is_in_parts(stream)
+    if is_hello and size > LARGEST_READ and not in_parts:
         if stream.message_noted > 0:
             return  # its beginning was read
         have = np.int64(LARGEST_READ)
-    if is_in_parts(stream):
+    if in_parts:
+        is_due = have == size or is_cut(stream, packet) or (is_hello and is_beginning_due(stream, have))
         take_part(memory, flow, stream, direction, packet, have)
-        if have < size and not is_cut(stream, packet):
+        if not is_due:
+            return
+        if is_hello and flow.handshake >= 0 and not put_together(memory, flow, direction, kind, have):
+            handshake.invalid = MUCH_KEPT
             return
     stream.message_noted = have
-    if is_hello or (have == size and size <= LARGEST_READ and is_read(kind)):
+    if not in_parts and (is_hello or (have == size and size <= LARGEST_READ and is_read(kind))):
         gather(memory, stream, have, 4)
     if (kind == SERVER_HELLO or kind == OLD_RETRY) and flow.handshake < 0:
         begin_handshake(memory.counters, flow, handshake, 1 - direction, packet)
@@ -259,6 +264,15 @@ def message(
 def is_cut(stream: StreamRow, packet: PacketRow) -> bool:
     """Whether what follows was not captured, or not yet."""
     return packet.payload_captured < packet.payload_wire or stream.spans > 1
+
+
+@inlined
+def is_beginning_due(stream: StreamRow, have: int) -> bool:
+    """Whether so much of a hello that is kept in parts is there for the first time that its beginning is worth reading.
+
+    The rest is read with it when it is whole: a reading for each part would take time and memory for each of them.
+    """
+    return stream.message_noted < LARGEST_READ and have >= LARGEST_READ
 
 
 @inlined
@@ -291,10 +305,15 @@ def is_all_there_is(stream: StreamRow, packet: PacketRow) -> bool:
     have = np.int64(stream.message_length) - np.int64(stream.message_left)
     if have == stream.message_noted:
         return False
-    if is_hello and stream.message_length > LARGEST_READ:
-        return bool(stream.message_noted == 0 and have >= LARGEST_READ)
-    is_part = is_in_parts(stream) and have - stream.message_noted >= PART
-    return bool(is_part or is_cut(stream, packet))
+    if not is_in_parts(stream):
+        if is_hello and stream.message_length > LARGEST_READ:
+            return bool(stream.message_noted == 0 and have >= LARGEST_READ)
+        return is_cut(stream, packet)
+    if have - stream.message_noted >= PART:
+        return True
+    if is_hello:
+        return bool(stream.message_noted < LARGEST_READ and (have >= LARGEST_READ or is_cut(stream, packet)))
+    return is_cut(stream, packet)
 
 
 @part
