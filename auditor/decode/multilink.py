@@ -20,8 +20,8 @@ PATIENCE = 60_000_000_000  # nanoseconds
 Bundle = tuple[int, ...]  # between whom, and by which reading
 
 
-class Reading(NamedTuple):
-    """One way to read a piece's header: how many bits its number has, and what a first piece may begin with."""
+class PieceHeader(NamedTuple):
+    """A piece's header, as it may be read: how many bits its number has, and what a first piece may begin with."""
 
     bits: int
     number: int
@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     protocols: tuple[bytes, ...]
 
 
-class Piece(NamedTuple):
+class WaitingPiece(NamedTuple):
     """A piece that waits for others. ``capture``: which one it is counted in."""
 
     flags: int
@@ -38,16 +38,16 @@ class Piece(NamedTuple):
     capture: int
 
 
-def readings(data: bytes) -> list[Reading]:
+def readings(data: bytes) -> list[PieceHeader]:
     """The ways to read a piece, whose protocol ``data`` begins with."""
     if data[0] == FRAME_RELAY_PIECE:
         number = (data[1] >> 1 & 15) << 8 | data[2] if len(data) > 3 else 0
-        return [Reading(12, number, data[3:], IP_IN_FRAME_RELAY)] if len(data) > 3 else []
+        return [PieceHeader(12, number, data[3:], IP_IN_FRAME_RELAY)] if len(data) > 3 else []
     found = []
     if len(data) > 5 and not data[1] & 0x3F:
-        found.append(Reading(24, int.from_bytes(data[2:5], "big"), data[5:], IP_IN_PPP))
+        found.append(PieceHeader(24, int.from_bytes(data[2:5], "big"), data[5:], IP_IN_PPP))
     if len(data) > 3 and not data[1] & 0x30:
-        found.append(Reading(12, int.from_bytes(data[1:3], "big") & 0xFFF, data[3:], IP_IN_PPP))
+        found.append(PieceHeader(12, int.from_bytes(data[1:3], "big") & 0xFFF, data[3:], IP_IN_PPP))
     return found
 
 
@@ -55,7 +55,7 @@ class Multilink:
     """Puts the pieces of captures that are read as one together."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[Bundle, int], Piece] = OrderedDict()
+        self._waiting: OrderedDict[tuple[Bundle, int], WaitingPiece] = OrderedDict()
         self._bits: OrderedDict[Bundle, int] = OrderedDict()  # what numbers have, where a packet has shown it
         self._bytes = 0
 
@@ -71,7 +71,7 @@ class Multilink:
                 if begins is None:
                     continue
                 body = body[len(begins) :]
-            self._keep(bundle, reading.number, Piece(data[1], body, now, capture))
+            self._keep(bundle, reading.number, WaitingPiece(data[1], body, now, capture))
             if (whole := self._whole(bundle, reading)) is not None:
                 self._bits[data[0], *ends] = reading.bits
                 while len(self._bits) > MOST_BUNDLES:
@@ -89,7 +89,7 @@ class Multilink:
     def go_on(self, waiting: list[dict[str, Any]]) -> None:
         """Wait for the rest of these, as ``waiting`` gave them."""
         for one in waiting:
-            piece = Piece(int(one["flags"]), bytes.fromhex(one["data"]), int(one["came"]), int(one["capture"]))
+            piece = WaitingPiece(int(one["flags"]), bytes.fromhex(one["data"]), int(one["came"]), int(one["capture"]))
             self._keep(tuple(map(int, one["bundle"])), int(one["number"]), piece)
 
     def ended(self) -> list[int]:
@@ -99,7 +99,7 @@ class Multilink:
         self._bytes = 0
         return captures
 
-    def _keep(self, bundle: Bundle, number: int, piece: Piece) -> None:
+    def _keep(self, bundle: Bundle, number: int, piece: WaitingPiece) -> None:
         self._drop((bundle, number))  # of before the numbers began anew
         self._waiting[bundle, number] = piece
         self._bytes += len(piece.data)
@@ -111,7 +111,7 @@ class Multilink:
         self._bytes -= len(gone.data)
         return gone.data
 
-    def _whole(self, bundle: Bundle, reading: Reading) -> bytes | None:
+    def _whole(self, bundle: Bundle, reading: PieceHeader) -> bytes | None:
         """The packet that a piece is one of, if all of them are there."""
         most = (1 << reading.bits) - 1
         first = last = reading.number
