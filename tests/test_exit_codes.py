@@ -146,6 +146,29 @@ def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals
         assert list(scratch.iterdir()) == []
 
 
+IN_A_FINALIZER = """
+import os, signal, time
+from auditor.cli.main import _heed_signals
+_heed_signals()
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+one = Closing()
+try:
+    del one
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_in_a_finalizer_is_not_lost() -> None:
+    """Python drops what is raised in a finalizer; the signal ends the command all the same, and nothing else is said."""
+    told = subprocess.run([sys.executable, "-c", IN_A_FINALIZER], capture_output=True, text=True, timeout=HANG)
+    assert (told.stdout, told.stderr) == ("interrupted\n", "")
+
+
 # Presses Ctrl-C when a module is first looked for, then runs the command as its script or as a module.
 PRESSING = """
 import importlib.abc, os, runpy, signal, sys

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from auditor.capture.digest import DigestChild
 
 __all__ = ["app", "main"]
+SOON = 0.01  # seconds
 # What typer raises for what a user wrote: its own copy of click has it, or click itself.
 Refusal: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 # What pydantic and click say of values of options, and how a person would say it.
@@ -115,6 +117,15 @@ def _heed_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+    sys.unraisablehook = _interrupt_again
+
+
+def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Where a signal came in a finalizer or a callback of Python's, from which nothing is raised: once more, when it is over."""
+    if ignored.exc_type is KeyboardInterrupt:
+        threading.Timer(SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _is_interrupted(error: BaseException | None) -> bool:
