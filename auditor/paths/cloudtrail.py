@@ -275,13 +275,22 @@ class _Timed:
         self._at = at[np.argsort(flows.started[at], kind="stable")]
         self._started, self._ended = flows.started[self._at], flows.ended[self._at]
         self._latest = np.maximum.accumulate(self._ended)
+        self._clients = flows.client_high[self._at], flows.client_low[self._at]
+        self._known: dict[int, list[int] | None] = {}  # times of events are seconds: many have the same
 
-    def near(self, when: int) -> list[int]:
-        """Up to MOST_NEAR flows that were there at ``when``, the latest to begin first."""
+    def of_one_client(self, when: int) -> list[int] | None:
+        """Up to MOST_NEAR flows that were there at ``when``, the latest to begin first; None if they are of several clients."""
+        if when not in self._known:
+            self._known[when] = self._near(when)
+        return self._known[when]
+
+    def _near(self, when: int) -> list[int] | None:
         end = int(np.searchsorted(self._started, when + WITHIN, "right"))
-        begin = int(np.searchsorted(self._latest, when - WITHIN, "left"))
-        there = np.flatnonzero(self._ended[max(begin, end - MOST_LOOKED_AT) : end] >= when - WITHIN)
-        near: list[int] = self._at[max(begin, end - MOST_LOOKED_AT) : end][there][::-1][:MOST_NEAR].tolist()
+        begin = max(int(np.searchsorted(self._latest, when - WITHIN, "left")), end - MOST_LOOKED_AT)
+        there = begin + np.flatnonzero(self._ended[begin:end] >= when - WITHIN)[::-1][:MOST_NEAR]
+        if any(np.any(half[there] != half[there[:1]]) for half in self._clients):
+            return None
+        near: list[int] = self._at[there].tolist()
         return near
 
 
@@ -289,26 +298,42 @@ class _Callers:
     """The flows to one host, by the address that their requests appear with, and by whether the server's is public."""
 
     def __init__(self, flows: Flows, doors: EventOrigin, at: Array, private: Array) -> None:
-        self._flows, self._doors, self._at, self._private = flows, doors, at, private
-        self._own: dict[Address, list[int]] = {}
-        for k, high, low in zip(
-            at.tolist(), flows.client_high[at].tolist(), flows.client_low[at].tolist(), strict=True
-        ):
-            self._own.setdefault((high, low), []).append(k)
-        self._known: dict[tuple[tuple[int, ...], Address | None, bool], _Timed] = {}
+        self._flows, self._doors, self._private = flows, doors, private
+        self._at = {inside: at[private[at] == inside] for inside in (False, True)}
+        self._own: dict[tuple[Address, bool], list[int]] = {}
+        for inside, mine in self._at.items():
+            ends = flows.client_high[mine].tolist(), flows.client_low[mine].tolist()
+            for k, high, low in zip(mine.tolist(), *ends, strict=True):
+                self._own.setdefault(((high, low), inside), []).append(k)
+        self._behind: dict[tuple[tuple[int, ...], bool], _Timed] = {}  # what many addresses share
 
-    def of(self, address: Address, inside: bool) -> _Timed:
-        """Flows that a request from ``address`` may be of: to private addresses (``inside``), or to public ones of AWS."""
+    def of(self, address: Address, inside: bool) -> list[_Timed]:
+        """Flows that a request from ``address`` may be of: to private addresses (``inside``), or to public ones of AWS.
+
+        Those of the client that has it, and those of clients behind what gives it.
+        """
+        own = self._own.get((address, inside))
+        found = [] if own is None else [_Timed(self._flows, np.array(own))]
         translators = self._doors.translators(address)
-        own = self._own.get(address)
-        key = translators, address if own else None, inside
-        if key not in self._known:
-            mine = np.array(own or [], np.int64)
-            if translators:
-                ends = self._flows.client_high[self._at], self._flows.client_low[self._at]
-                mine = np.union1d(mine, self._at[self._doors.behind(translators, *ends)])
-            self._known[key] = _Timed(self._flows, mine[self._private[mine] == inside])
-        return self._known[key]
+        if translators:
+            key = translators, inside
+            if key not in self._behind:
+                at = self._at[inside]
+                ends = self._flows.client_high[at], self._flows.client_low[at]
+                self._behind[key] = _Timed(self._flows, at[self._doors.behind(translators, *ends)])
+            found.append(self._behind[key])
+        return found
+
+
+def _of_one(timed: list[_Timed], client_of: list[Address], when: int) -> list[int]:
+    """The flows at a moment, if all of them are of one client; else none."""
+    near: list[int] = []
+    for one in timed:
+        found = one.of_one_client(when)
+        if found is None or (near and found and client_of[found[0]] != client_of[near[0]]):
+            return []
+        near += [k for k in found if k not in near]
+    return near
 
 
 class CloudTrail(EventLog[Event]):
@@ -340,15 +365,16 @@ class CloudTrail(EventLog[Event]):
             for address, numbers in by_address.items():
                 if address is None:
                     continue
+                inside = {self.events[number].endpoint is not None for number in numbers}
+                timed = {one: callers.of(address, one) for one in inside}
                 for number in numbers:
                     event = self.events[number]
-                    near = callers.of(address, event.endpoint is not None).near(event.time - self.skew)
-                    clients = {client_of[k] for k in near}
-                    if len(clients) != 1:
+                    near = _of_one(timed[event.endpoint is not None], client_of, event.time - self.skew)
+                    if not near:
                         continue
                     self.matched.rows[number] = True
                     touched |= set(near)
-                    says = doors.of(event, clients.pop())
+                    says = doors.of(event, client_of[near[0]])
                     if says is not None:
                         rows_of.setdefault(says, []).extend(near)
                     if len(near) == 1:
