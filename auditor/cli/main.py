@@ -111,19 +111,24 @@ def _end(code: int, hashing: "DigestChild | None") -> None:
     os._exit(code)
 
 
+def _ending() -> list[int]:
+    """The signals that end a process."""
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 def _heed_signals() -> None:
     """Let each signal that ends a process be a KeyboardInterrupt, but what was ignored before, as nohup does."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+    for number in _ending():
+        if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
     sys.unraisablehook = _interrupt_again
 
 
 def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
     """Where a signal came in a finalizer or a callback of Python's, from which nothing is raised: once more, when it is over."""
-    if ignored.exc_type is KeyboardInterrupt:
-        threading.Timer(SOON, os.kill, (os.getpid(), signal.SIGINT)).start()
+    heeded = [number for number in _ending() if signal.getsignal(number) is signal.default_int_handler]
+    if ignored.exc_type is KeyboardInterrupt and heeded:
+        threading.Timer(SOON, os.kill, (os.getpid(), heeded[0])).start()
     else:
         sys.__unraisablehook__(ignored)
 
