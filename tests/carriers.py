@@ -48,6 +48,32 @@ def context(folder: Path) -> ssl.SSLContext:
     return context
 
 
+def session(
+    client_context: ssl.SSLContext, server_context: ssl.SSLContext, *spoken: bytes, name: str = NAME
+) -> list[tuple[str, bytes]]:
+    """The flights of a TLS session between two ends of Python's ssl; ``spoken``: the client's request, the server's answer."""
+    ends = [ssl.MemoryBIO() for _ in range(4)]
+    client = client_context.wrap_bio(ends[0], ends[1], server_hostname=name)
+    server = server_context.wrap_bio(ends[2], ends[3], server_side=True)
+    flights: list[tuple[str, bytes]] = []
+
+    def move() -> None:
+        for who, source, target in (("c", ends[1], ends[2]), ("s", ends[3], ends[0])):
+            if data := source.read():
+                flights.append((who, data))
+                target.write(data)
+
+    for _ in range(6):
+        for end in (client, server):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+            move()
+    for end, text in zip((client, server), spoken, strict=False):
+        end.write(text)
+        move()
+    return flights
+
+
 @cache
 def handshake(newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2) -> tuple[tuple[str, bytes], ...]:
     """The flights of a real TLS handshake and of a little data after it, between two ends of Python's ssl."""

@@ -1,6 +1,5 @@
 """Key logs as programs and editors write them, and what is said of keys that do not open a session."""
 
-import contextlib
 import os
 import shutil
 import ssl
@@ -113,26 +112,9 @@ def session(folder: Path, version: ssl.TLSVersion) -> tuple[bytes, list[str]]:
     client_context.check_hostname, client_context.verify_mode = False, ssl.CERT_NONE
     client_context.keylog_filename = str(folder / "own.log")
     client_context.minimum_version = client_context.maximum_version = version
-    ends = [ssl.MemoryBIO() for _ in range(4)]
-    client = client_context.wrap_bio(ends[0], ends[1], server_hostname=carriers.NAME)
-    server = server_context.wrap_bio(ends[2], ends[3], server_side=True)
-    flights: list[tuple[str, bytes]] = []
-
-    def move() -> None:
-        for who, source, target in (("c", ends[1], ends[2]), ("s", ends[3], ends[0])):
-            if data := source.read():
-                flights.append((who, data))
-                target.write(data)
-
-    for _ in range(3):
-        for end in (client, server):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-            move()
-    client.write(b"GET /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n")
-    move()
-    server.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    move()
+    request = b"GET /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    flights = carriers.session(client_context, server_context, request, answer)
     lines = [one for one in (folder / "own.log").read_text().splitlines() if not one.startswith("#")]
     return wire.pcap(wire.Talk().open().play(flights, 1200).packets), lines
 

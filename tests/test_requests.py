@@ -30,7 +30,7 @@ import auditor
 from auditor.capture.inputs import Spool
 from auditor.machine import programs
 from auditor.requests import opener
-from tests import request_lab, wire
+from tests import carriers, request_lab, wire
 from tests.conftest import HANG
 
 pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
@@ -632,24 +632,8 @@ def test_rsa_key_of_the_server(tmp_path: Path, audit_bytes: Any) -> None:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
     client.set_ciphers("AES128-GCM-SHA256:@SECLEVEL=0")
-    ends = [ssl.MemoryBIO() for _ in range(4)]
-    near = client.wrap_bio(ends[0], ends[1], server_hostname="pinpoint.us-east-1.amazonaws.com")
-    far = context.wrap_bio(ends[2], ends[3], server_side=True)
-    flights: list[tuple[str, bytes]] = []
-
-    def move() -> None:
-        for who, source, target in (("c", ends[1], ends[2]), ("s", ends[3], ends[0])):
-            if data := source.read():
-                flights.append((who, data))
-                target.write(data)
-
-    for _ in range(6):
-        for end in (near, far):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-            move()
-    near.write(b"GET /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n")
-    move()
+    name = "pinpoint.us-east-1.amazonaws.com"
+    flights = carriers.session(client, context, b"GET /v1/apps HTTP/1.1\r\nHost: %s\r\n\r\n" % name.encode(), name=name)
     capture = wire.pcap(wire.Talk().open().play(flights).packets)
     row = wire.only(audit_bytes(capture, keylog=[key]).requests)
     assert (row["api"], row["signed"]) == ("pinpoint:GetApps", False)

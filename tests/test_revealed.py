@@ -1,6 +1,5 @@
 """What keys reveal of TLS 1.3's encrypted handshake: the server's certificate and choice of a protocol."""
 
-import contextlib
 import shutil
 import ssl
 from collections.abc import Callable
@@ -29,17 +28,7 @@ def talk(tmp_path: Path) -> tuple[list[bytes], Path]:
     for context in (server_context, client_context):
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.set_alpn_protocols(["h2", "http/1.1"])
-    to_client, from_client, to_server, from_server = (ssl.MemoryBIO() for _ in range(4))
-    client = client_context.wrap_bio(to_client, from_client, server_hostname=carriers.NAME)
-    server = server_context.wrap_bio(to_server, from_server, server_side=True)
-    flights = []
-    for turn in range(4):
-        end, sent, taken = ((client, from_client, to_server), (server, from_server, to_client))[turn % 2]
-        with contextlib.suppress(ssl.SSLWantReadError):
-            end.do_handshake()
-        data = sent.read()
-        taken.write(data)
-        flights.append(("cs"[turn % 2], data))
+    flights = carriers.session(client_context, server_context)
     return wire.Talk().open().play(flights, 700).packets, tmp_path / "keys.log"
 
 
