@@ -285,3 +285,17 @@ def test_who_answers_by_multicast_is_the_client_of_its_flow(audit_bytes: Run) ->
     """An answer that goes to a group was asked for by nobody that the flow shows: who sends it is the client."""
     message, _ = DATAGRAMS["dns, an answer by multicast"]
     assert wire.only(audit_bytes(wire.pcap([datagram(message, sport=34_746)])).flows)["client_port"] == 34_746
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([smb(0)], "whether it encrypts does not show: smb"),
+        ([smb(0), SEALED], "SMB that encrypts, but not all of its shares need to"),
+    ],
+)
+def test_the_reason_says_what_was_seen(audit_bytes: Run, messages: list[bytes], reason: str) -> None:
+    """Of what encrypts by itself the reason does not say that it does not show."""
+    talk = wire.Talk().open().play([("c", message) for message in messages])
+    judged = audit_bytes(wire.pcap(talk.packets), all_traffic=True).verdicts
+    assert wire.only(judged[judged["rule"] == "NET101"])["reason"] == reason

@@ -41,9 +41,8 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the protocol was not recognised")
     protocol = np.array(["" if p is None else p for p in facts.protocol], object)
     answer.put(is_one_of(protocol, NAMES), NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
-    answer.put(
-        is_one_of(protocol, ["ldap-sasl"]), NOT_OBSERVABLE, "LDAP that SASL encrypts, but not from its beginning on"
-    )
+    for name, reason in ENCRYPTED_LATER.items():
+        answer.put(is_one_of(protocol, [name]), NOT_OBSERVABLE, reason)
     answer.put(is_one_of(protocol, ENCRYPTED), PASS, JoinedTexts("encrypted: ", protocol))
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
     greeting = is_one_of(protocol, ["ssh"]) & facts.is_greeting
