@@ -72,7 +72,6 @@ PINPOINT_SERVICES = {
     "email": "ses",
     "email-smtp": "ses-smtp",
 }
-BRANDS = ("amazonaws", "pinpoint", "sms-voice", "api.aws", "amazonwebservices")
 
 
 class Endpoint(NamedTuple):

@@ -9,7 +9,6 @@ from typing import Literal
 
 CLOSEST = 512  # bytes of packed data: blocks that end nearer to each other come together, for each call takes its time
 LITTLE: Literal["little"] = "little"
-FIELD_BYTES = (0, 1, 2, 4, 8)
 # Yields how many bytes it wants to see next, or (negative) to pass over: those are a block.
 Walk = Generator[int, bytes, None]
 

@@ -38,7 +38,7 @@ from auditor.machine.kernel import part
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
 GWLB_ENDPOINT, GWLB_ATTACHMENT = 1, 2
 GPE, ETHERNET_FOLLOWS = 0x04, 3  # flag of VXLAN: a next protocol stands in the last reserved byte; Ethernet's number
-GUE_CONTROL, LISP_HEADER, ETHERIP_HEADER = 0x20, 8, 2
+LISP_HEADER, ETHERIP_HEADER = 8, 2
 L2TP_COOKIES = 3  # steps of four bytes that cookie and sublayer take at most (RFC 3931 4.1, 4.6)
 MOST_LABELS = 8
 

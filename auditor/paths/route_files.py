@@ -306,14 +306,3 @@ def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:
         return _numbers(tail)
     except ValueError:  # no path of AS numbers
         return ()
-
-
-def of_prefixes(name: str, prefixes: Iterable[str], hop: Hop) -> Routes:
-    """Routes that all lead the same way."""
-    routes = Routes(name)
-    for text in prefixes:
-        try:
-            routes.add(parse(text), hop)
-        except ValueError:
-            continue
-    return routes
