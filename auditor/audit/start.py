@@ -171,7 +171,8 @@ def _read(
     )
     progress.begin(reading, live)
     progress.inside = inside = _inside(options, live, inputs)
-    inside.meanwhile = partial(_load_what_ends_it, meanwhile, options)
+    if meanwhile is not None:
+        inside.meanwhile = meanwhile
     try:
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
@@ -189,14 +190,6 @@ def _take_apart(reading: "Reading", run: "Run") -> None:
     from auditor.audit.apart import with_joined
 
     run.take(with_joined(reading, run.pipeline.may_join))
-
-
-def _load_what_ends_it(meanwhile: Callable[[], object] | None, options: Options) -> None:
-    """Load what is needed once all has been read."""
-    if meanwhile is not None:
-        meanwhile()
-    if options.out is not None:
-        from auditor.audit import resume  # noqa: F401 - it clears away what an earlier audit has left
 
 
 def _may_hold_requests(first: "Input") -> bool:
