@@ -106,7 +106,7 @@ class Encrypted:
     count: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactLimits:
     """How many facts of each kind are kept of one capture. Those seen first go where there are more."""
 
