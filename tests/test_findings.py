@@ -74,7 +74,7 @@ def test_many_flows_make_tens_of_findings() -> None:
     assert [one.flows for one in reported] == sorted((one.flows for one in reported), reverse=True)
     assert sum(one.service == "(other services)" for one in reported) >= 1
     assert collected.capped
-    assert all(one.reason.endswith(" (and 1 other reason)") for one in reported)
+    assert all(one.reason({}).endswith(" (and 1 other reason)") for one in reported)
 
 
 def test_networks_are_widened_only_where_there_are_many() -> None:
