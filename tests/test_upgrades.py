@@ -53,6 +53,21 @@ def test_tls_inside(audit_bytes: Run, name: str) -> None:
     assert flow["client_port"] == 40_000
 
 
+@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize("syn", [True, False])
+def test_a_hello_in_the_segment_of_its_request(audit_bytes: Run, name: str, syn: bool) -> None:
+    """A client that waits for no answer, and a server that puts its answer and ServerHello together; also without what came before."""
+    talk = TALKS[name]
+    last = max(at for at, (who, _) in enumerate(talk) if who == "c")
+    together = [("c", talk[last][1] + HELLO), ("s", b"".join(said for _, said in talk[last + 1 :]) + ANSWER)]
+    connection = wire.Talk(dport=5555)
+    if syn:
+        connection.open().play(talk[:last])
+    row = wire.only(audit_bytes(wire.pcap(connection.play(together).packets)).handshakes)
+    assert (row["status"], row["server_name"]) == ("complete", "pinpoint.us-east-1.amazonaws.com")
+    assert row["starttls"] == name.partition(",")[0] or not syn
+
+
 @pytest.mark.parametrize("spoken", [b"\xff\xfd\x2e", b"\0\0\0\0", b"\2\0", b"\x80"])
 @pytest.mark.parametrize("who", ["c", "s", "cs"])
 def test_a_few_bytes_before_a_hello(audit_bytes: Run, spoken: bytes, who: str) -> None:

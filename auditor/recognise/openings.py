@@ -231,8 +231,11 @@ def hello_behind(data: Bytes, size: int) -> int:
 
 @part
 def is_rdp(data: Bytes, size: int) -> bool:
-    """TPKT (RFC 1006 6) with an X.224 connection request or confirm."""
-    return size >= 11 and data[0] == 3 and data[1] == 0 and be16(data, 2) == size and data[5] & 0xF0 >= 0xD0
+    """TPKT (RFC 1006 6) with an X.224 connection request or confirm, which its own length fills."""
+    if size < 11 or data[0] != 3 or data[1] != 0 or data[5] & 0xF0 < 0xD0:
+        return False
+    length = be16(data, 2)
+    return length == size or (length < size and data[4] + 5 == length)
 
 
 @part
@@ -240,7 +243,10 @@ def is_socks(data: Bytes, size: int) -> bool:
     """The methods that a client of version 5 knows (RFC 1928 3), or a request of version 4."""
     if size >= 3 and data[0] == 5 and size == 2 + np.int64(data[1]) and data[1] <= 8:
         return True
-    return size >= 9 and data[0] == 4 and data[1] == 1 and data[size - 1] == 0
+    if size < 9 or data[0] != 4 or data[1] != 1:
+        return False
+    hello = hello_behind(data, size)  # which waits for no answer
+    return data[(hello if hello > 0 else size) - 1] == 0
 
 
 @part
