@@ -21,6 +21,8 @@ from auditor.recognise.numbers import (
     IRC,
     LDAP,
     MYSQL,
+    NATS,
+    NBD,
     NNTP,
     OPENVPN,
     POP3,
@@ -107,6 +109,7 @@ OPENINGS = (
     Opening(b"* OK", IMAP),  # RFC 9051 7.1
     Opening(b"* PREAUTH", IMAP),
     Opening(b"+OK", POP3),  # RFC 1939 4
+    Opening(b"STLS\r\n", POP3, is_later=True),  # RFC 2595 4
     Opening(b"<?xml", XMPP),  # RFC 6120 4.2
     Opening(b"<stream:stream", XMPP),
     Opening(b"<starttls", XMPP, is_later=True),
@@ -127,6 +130,8 @@ OPENINGS = (
         for word in (b"CONNECT\n", b"CONNECT\r\n", b"STOMP\n", b"STOMP\r\n", b"CONNECTED\n")
     ),
     Opening(b"8=FIX", FIX, is_last=True),
+    Opening(b"NBDMAGICIHAVEOPT", NBD),  # network block devices: TLS follows an option of the client's
+    Opening(b"INFO {", NATS),  # whose client may begin TLS where the server asks for it
     Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
