@@ -261,7 +261,7 @@ def test_what_is_sent_again_after_the_end_is_no_connection(audit_bytes: Run) -> 
 @pytest.mark.parametrize("version", [4, 6])
 def test_no_length_and_a_check_sequence(audit_bytes: Run, version: int) -> None:
     """IP without a length, as segmentation offload writes it, in frames whose check sequence was captured: it is no payload."""
-    ends = {"client": "2001:db8::1", "server": "2001:db8::2"} if version == 6 else {}
+    ends: Any = {"client": "2001:db8::1", "server": "2001:db8::2"} if version == 6 else {}
     talk = wire.Talk(**ends).open().play([("c", HELLO), ("s", ANSWER), *REST])
     at = 16 if version == 4 else 18
     frames = [packet[:at] + b"\0\0" + packet[at + 2 :] for packet in talk.packets]
