@@ -198,6 +198,9 @@ VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1,
 AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association
 SFLOW_SAMPLE = 13  # a packet that a switch reports
 MPLS_TUNNEL, ETHERIP, GUE, LISP, SEGMENT_ROUTING = 14, 15, 16, 17, 18
+BRIDGED = (
+    19  # a frame that lies in another one (pseudowires, IEEE 802.1ah, TRILL): the link layer's, and so without a name
+)
 TUNNEL_NAMES = {
     VXLAN: "vxlan",
     GENEVE: "geneve",

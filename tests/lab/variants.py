@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests import wire
+from tests.lab import protocols as p
 from tests.lab import world as w
 from tests.lab.world import Frame, Wire
 
@@ -158,6 +159,13 @@ OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "BGP on a LAN": lambda at: one_sided_session(LAN),
     "a SYN from the internet": lambda at: _spoofed(at, "SA"),
     "a RST from the internet": lambda at: _spoofed(at, "R"),
+    "all that routers and hosts say": lambda at: [
+        frame for place in (INTERNET, LAN) for build in p.PROTOCOLS.values() for frame in build(AMAZON, at.wire.far, place)
+    ],
+    **{
+        f"a flow in a {name}": lambda at, head=head: p.nested(forged(), head, LAN)
+        for name, head in (("pseudowire", p.HEADS["pseudowire"]), ("backbone", p.HEADS["backbone"]))
+    },
     "a DNS answer": lambda at: [
         (w.BEGIN, w.mac(w.EDGE) + w.mac(w.ISP) + w.tag(200) + wire.datagram(bytes(40), 53, 5353)[12:])
     ],
