@@ -8,7 +8,6 @@ from auditor.decode.eapol import eapol
 from auditor.decode.ip import authentication, ipv4, ipv6
 from auditor.decode.link import (
     cisco_hdlc,
-    ethernet,
     ethertype,
     linux_sll,
     linux_sll2,
@@ -54,7 +53,7 @@ from auditor.decode.tags import (
     unnamed,
 )
 from auditor.decode.transport import esp, tcp, udp
-from auditor.decode.tunnel import capwap, erspan, gre, gtp, l2tp, teredo, tzsp
+from auditor.decode.tunnel import capwap, erspan, ethernet_frame, gre, gtp, l2tp, teredo, tzsp
 from auditor.decode.usb import usb
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
 from auditor.decode.wrapped import enc, erf, pflog, pktap
@@ -138,7 +137,7 @@ FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_laye
 @inlined
 def one_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
     if layer == ETHERNET:
-        return ethernet(block, packet)
+        return ethernet_frame(block, packet)
     if layer == IPV4:
         return ipv4(block, packet)
     if layer == TCP:

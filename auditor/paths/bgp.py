@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from auditor.decode.control import Address, BgpStream
 from auditor.paths.mrt import attributes
-from auditor.paths.route_times import FOREVER, RankedHop, RouteTimes
+from auditor.paths.route_times import FOREVER, Listener, RankedHop, RouteTimes
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import Prefix
 
@@ -311,7 +311,7 @@ def _speak(one: _BgpDirection, two: _BgpDirection) -> bool:
     return one.is_alive and two.is_alive and bool(one.stream.macs & back)
 
 
-def apply(table: RouteTimes, body: bytes, encoding: Encoding, speaker: Hashable, when: int) -> None:
+def apply(table: Listener, body: bytes, encoding: Encoding, speaker: Hashable, when: int) -> None:
     """Take an UPDATE of a speaker into a table; one that is cut short says nothing."""
     parts = _updates(body, encoding)
     if parts is None:
