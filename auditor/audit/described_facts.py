@@ -7,7 +7,7 @@ import numpy as np
 from auditor.audit.described import Described
 from auditor.decode import frames
 from auditor.flows import frame_columns
-from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
+from auditor.flows.state import NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
 from auditor.tables.columns import MISSING, Numbers, Texts
@@ -176,6 +176,16 @@ class DescribedFacts(FlowFacts):
     def upgrade(self) -> Texts:
         """Whether TLS was offered within another protocol and not used; None where it was not."""
         return self.described.upgrade
+
+    @fact
+    def negotiates(self) -> Array:
+        """Nothing was said but what agrees on protection, or on a way to the server: what follows is not seen, or not known."""
+        return np.asarray((self.described.rows.flows["upgrade"] & NEGOTIATES) != 0)
+
+    @fact
+    def is_of_login(self) -> Array:
+        """TLS was agreed on for the log-in alone."""
+        return np.asarray((self.described.rows.flows["upgrade"] & UPGRADE_OF_LOGIN) != 0)
 
     @fact
     def hello_outcome(self) -> Array:

@@ -1,6 +1,6 @@
 """Whether what a flow carries is encrypted: records with a suite that encrypts were seen, and nothing followed in clear."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,14 @@ NAMES = [one.name for one in APPLICATIONS]
 ENCRYPTED_LATER = {
     "ldap-sasl": "LDAP that SASL encrypts, but not from its beginning on",
     "smb-encrypted": "SMB that encrypts, but not all of its shares need to",
+    "imap-sasl": "IMAP that SASL encrypts, but not from its beginning on",
+    "pop3-sasl": "POP3 that SASL encrypts, but not from its beginning on",
+    "smtp-sasl": "SMTP that SASL encrypts, but not from its beginning on",
+    "postgresql-encrypted": "PostgreSQL that GSSAPI encrypts, but by which cipher does not show",
+    "snmp-encrypted": "SNMPv3 that encrypts, but by which cipher does not show",
+    "vnc-encrypted": "VNC that encrypts by itself, but the end of its negotiation does not show",
 }
+LOGIN_ALONE = "TLS was agreed on for the log-in alone, and what follows it is not in the capture"
 NO_END = "the end of the TLS handshake is not in the capture"
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what in ("text", UNSEEN_BEGINNING))]
@@ -49,6 +56,8 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(greeting, NOT_OBSERVABLE, "SSH, but no exchange of keys behind its greeting")
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
+    negotiates = facts.negotiates & ~facts.has_handshake
+    answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     _put_tls(facts, required, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
@@ -70,6 +79,7 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
         NOT_OBSERVABLE,
         JoinedTexts("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
     )
+    answer.put(is_of_login(facts) & (answer.verdict == PASS), NOT_OBSERVABLE, LOGIN_ALONE)
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
     answered = (facts.answered_with, "the ClientHello was answered without TLS: ")
@@ -104,6 +114,15 @@ def is_unprotected(facts: Facts) -> Array:
 def is_open_ended(facts: Facts) -> Array:
     """Where the end of a handshake is not in the capture: what it negotiated may never have come into use."""
     return np.asarray(facts.has_handshake & (facts.established == UNKNOWN))
+
+
+def is_of_login(facts: Facts) -> Array:
+    """Where TLS was agreed on for the log-in alone."""
+    return np.asarray(facts.has_handshake & facts.is_of_login)
+
+
+# What the capture lacks of flows that were judged well as far as they show, and which these are.
+UNSEEN: dict[str, Callable[[Facts], Array]] = {NO_END: is_open_ended, LOGIN_ALONE: is_of_login}
 
 
 def _encrypts(suite: str | None) -> bool | None:

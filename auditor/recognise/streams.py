@@ -19,6 +19,7 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
+from auditor.recognise.agreements import note_agreement
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
 from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
@@ -297,6 +298,7 @@ def another_protocol(
     if waits(flow, application, data, size, have):
         return pass_to_hello(memory, stream)
     note_application(flow, application)
+    note_agreement(flow, stream, np.int64(direction), row, application, data, size)
     if row >= 0 and IS_REQUEST[row]:
         if flow.client == UNKNOWN_SIDE:
             flow.client = direction
