@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Callable
 
+import pytest
+
 import auditor
 from tests import carriers, wire
 from tests.test_encryption import DENIED, POST, SHAKE
@@ -52,6 +54,13 @@ SMTP: Turns = [
     ("c", b"EHLO x\r\n"),
     ("s", b"250 AUTH GSSAPI\r\n"),
     ("c", b"AUTH GSSAPI YIIC\r\n"),
+]
+FTP: Turns = [
+    ("s", b"220 FTP\r\n"),
+    ("c", b"AUTH GSSAPI\r\n"),
+    ("s", b"334 ok\r\n"),
+    ("c", b"ADAT YIIC\r\n"),
+    ("s", b"235 ok\r\n"),
 ]
 POP3: Turns = [("s", b"+OK ready\r\n"), ("c", b"AUTH GSSAPI\r\n"), ("s", b"+ \r\n"), ("c", b"YIIC\r\n")]
 
@@ -105,6 +114,9 @@ SCENES: dict[str, tuple[Turns, str, str]] = {
     "TDS, TLS for the log-in": (tds(0, 0, BATCH), "tls", "fail"),
     "TDS, TLS for the log-in, which is all there is": (tds(0, 0, []), "tls", "not_observable"),
     "TDS, TLS for all": (tds(0, 1, [SHAKE[5], SHAKE[4]]), "tls", "pass"),
+    "FTP, Kerberos": ([*FTP, ("c", b"ENC Rk9P"), ("c", b"Rk9P\r\n"), ("s", b"633 Rk9P\r\n")], "ftp-encrypted", "not_observable"),
+    "FTP, Kerberos for the log-in": ([*FTP, ("c", b"ENC Rk9P\r\n"), ("c", b"PASV\r\n")], "ftp", "fail"),
+    "FTP, signed by Kerberos": ([*FTP, ("c", b"MIC Rk9P\r\n"), ("s", b"631 Rk9P\r\n")], "ftp", "fail"),
     "CONNECT alone": (TUNNEL, "http", "not_observable"),
     "CONNECT, then TLS": ([*TUNNEL, *SHAKE], "tls", "pass"),
     "CONNECT, then SSH": ([*TUNNEL, *SSH], "ssh", "pass"),
@@ -165,6 +177,16 @@ def test_snmp_3(audit_bytes: Callable[..., auditor.Audit]) -> None:
             ends = {"client": wire.SERVER, "server": wire.CLIENT} if turn % 2 else {}
             packets.append(wire.datagram(message, *((161, port) if turn % 2 else (port, 161)), **ends))
     assert list(told(audit_bytes, packets).values()) == list(scenes)
+
+
+@pytest.mark.parametrize(("answered", "expected"), [(False, "not_observable"), (True, "pass")])
+def test_tunnels_that_nobody_answers(audit_bytes: Callable[..., auditor.Audit], answered: bool, expected: str) -> None:
+    """An attempt at WireGuard that nobody answers has encrypted nothing; what both sides agreed on has."""
+    packets = [wire.datagram(b"\1\0\0\0" + NOISE[:144], 30_000, 51_820)] * 3
+    if answered:
+        answer = b"\2\0\0\0" + NOISE[:88]
+        packets.append(wire.datagram(answer, 51_820, 30_000, client=wire.SERVER, server=wire.CLIENT))
+    assert told(audit_bytes, packets) == {30_000: ("wireguard", expected)}
 
 
 def test_tls_for_the_log_in_passes_no_policy(audit_bytes: Callable[..., auditor.Audit]) -> None:

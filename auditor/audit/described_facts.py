@@ -15,6 +15,7 @@ from auditor.tables.versions import rank_of
 from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
 
 Array = np.ndarray[Any, Any]
+LONGEST_ATTEMPTS = 4096  # bytes: more than WireGuard's eighteen initiations (its section 6.4)
 SHORTEST_EXCHANGE = 256  # bytes: SSH's shortest lists of algorithms, and a public key
 
 
@@ -140,6 +141,12 @@ class DescribedFacts(FlowFacts):
         """No side has sent more than a greeting: less than any exchange of keys takes."""
         ends = self.described.ends
         return np.asarray(np.minimum(ends.client["payload"], ends.server["payload"]) < SHORTEST_EXCHANGE)
+
+    @fact
+    def is_unanswered(self) -> Array:
+        """One side alone has sent anything, and no more than attempts at a beginning."""
+        sent = (self.described.ends.client["payload"], self.described.ends.server["payload"])
+        return np.asarray((np.minimum(*sent) == 0) & (np.maximum(*sent) < LONGEST_ATTEMPTS))
 
     @fact
     def service(self) -> Texts:

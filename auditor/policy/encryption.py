@@ -29,6 +29,7 @@ NAMES = [one.name for one in APPLICATIONS]
 ENCRYPTED_LATER = {
     "ldap-sasl": "LDAP that SASL encrypts, but not from its beginning on",
     "smb-encrypted": "SMB that encrypts, but not all of its shares need to",
+    "ftp-encrypted": "FTP whose commands are encrypted, but not from its beginning on, and its files need not to be",
     "imap-sasl": "IMAP that SASL encrypts, but not from its beginning on",
     "pop3-sasl": "POP3 that SASL encrypts, but not from its beginning on",
     "smtp-sasl": "SMTP that SASL encrypts, but not from its beginning on",
@@ -38,6 +39,7 @@ ENCRYPTED_LATER = {
 }
 LOGIN_ALONE = "TLS was agreed on for the log-in alone, and what follows it is not in the capture"
 NO_END = "the end of the TLS handshake is not in the capture"
+ANSWERED = ["ike", "openvpn", "wireguard"]  # which encrypt once both sides have agreed
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what in ("text", UNSEEN_BEGINNING))]
 UNKNOWN_BYTES += [f"{UNSEEN_BEGINNING} of {one.name}" for one in APPLICATIONS]
@@ -54,6 +56,8 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
     greeting = is_one_of(protocol, ["ssh"]) & facts.is_greeting
     answer.put(greeting, NOT_OBSERVABLE, "SSH, but no exchange of keys behind its greeting")
+    lone = is_one_of(protocol, ANSWERED) & facts.is_unanswered
+    answer.put(lone, NOT_OBSERVABLE, JoinedTexts(protocol, ", but nothing came back"))
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
     negotiates = facts.negotiates & ~facts.has_handshake

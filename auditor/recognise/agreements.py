@@ -1,7 +1,7 @@
 """What is said before a connection's contents: which protection its two sides agree on, or a way to the server.
 
 As long as nothing else was said, whether the connection encrypts does not show: VNC's security types, PostgreSQL's requests for
-TLS and GSSAPI, HTTP's CONNECT.
+TLS and GSSAPI, HTTP's CONNECT. FTP encrypts command by command.
 """
 
 import numpy as np
@@ -10,8 +10,9 @@ from auditor.decode.bytes import Bytes, be32
 from auditor.flows.state import NEGOTIATES, UPGRADE_ASKED, FlowRow, StreamRow
 from auditor.machine.kernel import part
 from auditor.recognise.commands import GSS_REQUEST, SSL_REQUEST
-from auditor.recognise.numbers import HTTP, POSTGRESQL, POSTGRESQL_SEALED, UNKNOWN, VNC, VNC_SEALED
+from auditor.recognise.numbers import FTP, FTP_SEALED, HTTP, POSTGRESQL, POSTGRESQL_SEALED, UNKNOWN, VNC, VNC_SEALED
 from auditor.recognise.openings import CONNECT, IS_REQUEST
+from auditor.recognise.words import same_word
 
 ALL_BITS = 255
 # VNC: where each side's choice stands behind its version (RFC 6143 7.1.2), and VeNCrypt's of a kind of its own
@@ -30,6 +31,7 @@ _ENCRYPTS[list(ENCRYPTING)] = True
 _IS_CLEAR = np.zeros(256, np.bool_)
 _IS_CLEAR[list(LEFT_IN_CLEAR)] = True
 GSS_YES = 71  # G
+_ENC = np.frombuffer(b"enc ", np.uint8)
 
 
 @part
@@ -83,6 +85,15 @@ def note_tunnel(flow: FlowRow, row: int, application: int) -> None:
 
 
 @part
+def note_ftp(flow: FlowRow, application: int, data: Bytes, size: int) -> None:
+    """Whether a client's commands are encrypted by what it has agreed on in AUTH (RFC 2228 3, ENC), where that is not TLS."""
+    if flow.upgrade & UPGRADE_ASKED == 0 and size >= len(_ENC) and same_word(data, 0, _ENC):
+        flow.application = FTP_SEALED
+    elif application == FTP:
+        flow.application = FTP
+
+
+@part
 def note_agreement(
     flow: FlowRow, stream: StreamRow, direction: int, row: int, application: int, data: Bytes, size: int
 ) -> None:
@@ -95,3 +106,5 @@ def note_agreement(
         note_postgresql(flow, direction, data, size)
     elif flow.application == HTTP:
         note_tunnel(flow, row, application)
+    elif direction == flow.client and (flow.application == FTP or flow.application == FTP_SEALED):
+        note_ftp(flow, application, data, size)

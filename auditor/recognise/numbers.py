@@ -13,8 +13,8 @@ SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
 DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
 LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
 SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, or encrypted
-# What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3.
-VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED = range(70, 76)
+# What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3, by FTP's ENC.
+VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(70, 77)
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -44,6 +44,7 @@ APPLICATIONS = (
     Application(POP3, "pop3", "tcp", in_clear=True),
     Application(POP3_SASL, "pop3-sasl", "tcp"),
     Application(FTP, "ftp", "tcp", in_clear=True),
+    Application(FTP_SEALED, "ftp-encrypted", "tcp"),
     Application(DNS, "dns", "udp", is_open=True),
     Application(QUIC, "quic", "udp"),
     Application(DTLS, "dtls", "udp"),

@@ -25,6 +25,7 @@ from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
 from auditor.recognise.numbers import (
     FTP,
+    FTP_SEALED,
     HTTP,
     MYSQL,
     OPENVPN,
@@ -237,7 +238,7 @@ def carries_tls(flow: FlowRow, data: Bytes, have: int) -> bool:
     """Whether the bytes may be a piece of a handshake inside messages of another protocol: Python puts these together."""
     if flow.datagrams >= MOST_CARRIED:
         return False
-    if flow.application == FTP:
+    if flow.application == FTP or flow.application == FTP_SEALED:
         return is_security_exchange(flow, data, have)
     return is_carrier(flow)
 
