@@ -60,6 +60,7 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(lone, NOT_OBSERVABLE, JoinedTexts(protocol, ", but nothing came back"))
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
+    answer.put(is_one_of(protocol, ["smb-clear"]), unmet(required), "smb in clear")
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     _put_tls(facts, required, answer)
