@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,6 +100,23 @@ def test_from_every_checkpoint(every_border: None, left: list[Path], tmp_path: P
         was = "was" if number == 1 else "were"
         assert said[0] == f"{number} of {COUNT} captures {was} read before; --fresh reads them again"
         same(whole, copy)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_checkpoints_take_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """The next checkpoint waits for twenty times as long as the last one took, with writing it, which grows with the files."""
+    told: list[float] = []
+    pace = checkpoint.CheckpointPace(last=100.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.CheckpointPace, "written", lambda _, seconds: told.append(seconds))
+        file = wire.write(tmp_path, wire.pcap(wire.Talk().open().packets))
+        auditor.audit(file, out=tmp_path / "out", apart=apart).close()
+    assert len(told) == 1
+    pace.took = 0.5
+    pace.written(1.0)
+    clock = iter((129.0, 131.0))
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert [pace.is_due, pace.is_due] == [False, True]
 
 
 def test_what_was_read_is_not_read_again(every_border: None, by_time: None, left: list[Path], tmp_path: Path) -> None:
