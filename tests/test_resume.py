@@ -20,7 +20,7 @@ import auditor
 from auditor.audit.keeping import Keeping
 from auditor.audit.start import audit_files
 from auditor.errors import AuditError
-from auditor.machine import own, packed
+from auditor.machine import own, packed, writing
 from auditor.options import Options
 from auditor.reading import checkpoint
 from auditor.report.custody import KEPT, NEEDED, STATE
@@ -145,6 +145,21 @@ def test_a_finished_audit(by_time: None, tmp_path: Path) -> None:
         assert said[0].startswith(f"{words} captures were read before")
         same(tmp_path / "whole", tmp_path / "new")
         hide(files)
+
+
+@pytest.mark.parametrize("again", [{}, {"policy": "pci-dss-4.0.1"}, {"fresh": True}])
+def test_what_a_kill_left_goes(tmp_path: Path, again: dict[str, Any]) -> None:
+    """Whatever files of an audit that was killed are left, the next one removes them, though its results are there already."""
+    file, out = wire.write(tmp_path, wire.pcap(wire.Talk().open().packets)), tmp_path / "out"
+    auditor.audit(file, out=out).close()
+    left, new, held = (out / f".audit-{one * 16}" for one in "abc")
+    for folder in (left, new, held):
+        folder.mkdir()
+    for folder in (left, held):
+        (folder / "answers-1-1").write_bytes(b"of a share")
+    with writing.locked(held):  # somebody writes there; what is empty may have been made a moment ago
+        auditor.audit(file, out=out, force=True, **again).close()
+    assert [left.exists(), new.exists(), held.exists()] == [False, True, True]
 
 
 def test_other_options(by_time: None, tmp_path: Path) -> None:

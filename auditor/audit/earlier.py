@@ -55,6 +55,7 @@ class Earlier:
         assert self.results is not None
         try:
             if resume.is_done(going.past, brought.options, self.results):
+                resume.clear(brought.options)  # it may have been killed when all but its last files were gone
                 return self._same(brought.options)
             return judged(going.past.replay, brought, self.results, goes_on=bool(going.past.values))
         finally:

@@ -20,7 +20,6 @@ import numpy as np
 from auditor.audit import audit_settings
 from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
-from auditor.audit.shares import PLAN
 from auditor.border.gate import RefusedError
 from auditor.border.urls import url_of
 from auditor.border.words import agreed, counted
@@ -162,7 +161,7 @@ def clear(options: Options) -> None:
     for left in list(_left(options)):
         with suppress(OSError), ExitStack() as held:
             _hold(left, held)
-            if (left / KEPT).exists() or (left / PLAN).exists():  # else somebody may have made it a moment ago
+            if any(left.iterdir()):  # else somebody may have made it a moment ago, and not locked it yet
                 shutil.rmtree(left, ignore_errors=True)
                 if url_of(options.out or "") is not None:
                     left.parent.rmdir()
