@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -174,7 +175,7 @@ def test_snmp_3(audit_bytes: Callable[..., auditor.Audit]) -> None:
     packets = []
     for port, messages in enumerate(scenes.values(), 30_000):
         for turn, message in enumerate(messages):
-            ends: Any = {"client": wire.SERVER, "server": wire.CLIENT} if turn % 2 else {}
+            ends: dict[str, Any] = {"client": wire.SERVER, "server": wire.CLIENT} if turn % 2 else {}
             packets.append(wire.datagram(message, *((161, port) if turn % 2 else (port, 161)), **ends))
     assert list(told(audit_bytes, packets).values()) == list(scenes)
 
