@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auditor.machine.memory import Ceiling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Earlier:
     """Results of before, in a folder; None where there are none, and perhaps only what a killed audit has left."""
 

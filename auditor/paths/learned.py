@@ -53,7 +53,7 @@ class Contest(NamedTuple):
         return f"{address_text(*self.address)}, the peer of {self.link}, is claimed by {' and by '.join(claimants)}"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Learned:
     """What a capture shows of the peers of links: their holders, by link, who else is there, and who contests them."""
 
