@@ -98,6 +98,17 @@ HEADS = {
 }
 
 Builder = Callable[[str, str, Wire], list[Frame]]
+
+
+def arp_in(head: bytes) -> Builder:
+    """A claim inside of another frame."""
+
+    def build(address: str, mac: str, at: Wire) -> list[Frame]:
+        return nested([w.arp(as_v4(address), mac, 101)], head, at)
+
+    return build
+
+
 PROTOCOLS: dict[str, Builder] = {
     "DHCP": dhcp,
     "DHCPv6": lambda a, m, at: in_udp(at, (547, 546), b"\7\1\2\3\0\1\0\x0e\0\1\0\1\0\0\0\0" + w.mac(m) + b"\0\5\0\x18" + packed(as_v6(a)) + bytes(8), V6_ROUTER, "ff02::1:2"),
@@ -125,5 +136,5 @@ PROTOCOLS: dict[str, Builder] = {
     "BGP between link-local addresses": lambda a, m, at: bgp_at("fe80::66", "fe80::2", at),
     "BGP in a tunnel": lambda a, m, at: w.gre(bgp_at(as_v4(a), "169.254.96.2", at), "198.51.100.66", "203.0.113.1"),
     "MACsec": lambda a, m, at: [(w.BEGIN, w.mac(w.EDGE) + w.mac(m) + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60))],
-    **{f"ARP in a {name}": lambda a, m, at, head=head: nested([w.arp(as_v4(a), m, 101)], head, at) for name, head in HEADS.items()},
+    **{f"ARP in a {name}": arp_in(head) for name, head in HEADS.items()},
 }  # fmt: skip

@@ -162,10 +162,8 @@ OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "all that routers and hosts say": lambda at: [
         frame for place in (INTERNET, LAN) for build in p.PROTOCOLS.values() for frame in build(AMAZON, at.wire.far, place)
     ],
-    **{
-        f"a flow in a {name}": lambda at, head=head: p.nested(forged(), head, LAN)
-        for name, head in (("pseudowire", p.HEADS["pseudowire"]), ("backbone", p.HEADS["backbone"]))
-    },
+    "a flow in a pseudowire": lambda at: p.nested(forged(), p.HEADS["pseudowire"], LAN),
+    "a flow in a backbone": lambda at: p.nested(forged(), p.HEADS["backbone"], LAN),
     "a DNS answer": lambda at: [
         (w.BEGIN, w.mac(w.EDGE) + w.mac(w.ISP) + w.tag(200) + wire.datagram(bytes(40), 53, 5353)[12:])
     ],
