@@ -1,13 +1,14 @@
 """The stream of a connection is that which the other side acknowledges."""
 
 import itertools
+import ssl
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests import wire
+from tests import carriers, wire
 
 Run = Callable[..., Any]
 HELLO = wire.record(22, wire.client_hello())
@@ -267,3 +268,21 @@ def test_no_length_and_a_check_sequence(audit_bytes: Run, version: int) -> None:
     frames = [packet[:at] + b"\0\0" + packet[at + 2 :] for packet in talk.packets]
     checked = [frame + zlib.crc32(frame).to_bytes(4, "little") for frame in frames]
     assert is_complete(audit_bytes(wire.pcap(checked)))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("reset", [False, True])
+def test_what_the_capture_lacks_was_not_refused(audit_bytes: Run, version: ssl.TLSVersion, reset: bool) -> None:
+    """Whichever packets of a whole session are missing, one or several in a row: no handshake failed, no hello was refused or lost."""
+    packets = []
+    for count in (1, 2, 3, 5):
+        for first in range(3, 14):
+            talk = wire.Talk(sport=20_000 + 100 * count + first).open().play(carriers.handshake(version), 700).close()
+            if reset:
+                talk.send(1, flags="RA")
+            packets += talk.packets[:first] + talk.packets[first + count :]
+    rows = audit_bytes(wire.pcap(packets)).handshakes
+    assert len(rows) > 30
+    assert False not in set(rows["established"].dropna())
+    assert set(rows["hello_outcome"]) <= {"answered", "not known"}
+    assert True not in set(rows["resumed"].dropna())

@@ -11,7 +11,6 @@ from auditor.border.urls import url_of
 from auditor.machine import writing
 from auditor.options import Options
 from auditor.report import temporary
-from auditor.report.custody import KEPT
 
 PLAN = "plan"  # the file that says how an audit is shared out
 
@@ -32,7 +31,7 @@ def clear(options: Options) -> None:
     for left in list(folders(options)):
         with suppress(OSError), ExitStack() as held:
             hold(left, held)
-            if (left / KEPT).exists() or (left / PLAN).exists():  # else somebody may have made it a moment ago
+            if any(left.iterdir()):  # else somebody may have made it a moment ago, and not locked it yet
                 shutil.rmtree(left, ignore_errors=True)
                 if url_of(options.out or "") is not None:
                     left.parent.rmdir()

@@ -228,7 +228,15 @@ def _working(
             packed.write(folder / killed.PLAN, PLAN_KIND, marks | {"seal": own.seal(_place(folder))}, {})
         except OSError as error:
             raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
+        stack.push(partial(_give_up, folder))
         yield folder, marks if may_go_on else None
+
+
+def _give_up(folder: Path, kind: type[BaseException] | None, *_: object) -> None:
+    """Let nobody go on from a folder whose files go one by one from now on: that may be killed, too."""
+    if kind is None or not issubclass(kind, KeyboardInterrupt):
+        with suppress(OSError):
+            (folder / killed.PLAN).unlink()
 
 
 @contextmanager

@@ -343,15 +343,6 @@ class Control:
             self.left_out["directions of BGP"] += 1
 
 
-def _asked_or_answered(data: bytes, packet: Any) -> Address | None:
-    """Whom a solicitation asks for, or an advertisement answers: None for all, or by an address that any wire has."""
-    other = int(packet["target_high"]), int(packet["target_low"])
-    if data[0] == 135 and len(data) >= 24:
-        other = int.from_bytes(data[8:16], "big"), int.from_bytes(data[16:24], "big")
-    is_one = data[0] in (135, 136) and other[0] >> 56 != MULTICAST and other[0] >> 54 != LINK_LOCAL
-    return other if is_one else None
-
-
 def _claims(block: Array, packets: Array, at: Array) -> list[int]:
     """Which packets of ARP claim an address. The same few are announced again and again: each of a block is named once."""
     at = at[packets["position"][at] + ARP_BYTES <= packets["end"][at]]
@@ -364,3 +355,12 @@ def _claims(block: Array, packets: Array, at: Array) -> list[int]:
     scope = np.stack([packets[name][at].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)
     claims = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
     return [int(at[first]) for first in np.unique(claims, axis=0, return_index=True)[1]]
+
+
+def _asked_or_answered(data: bytes, packet: Any) -> Address | None:
+    """Whom a solicitation asks for, or an advertisement answers: None for all, or by an address that any wire has."""
+    other = int(packet["target_high"]), int(packet["target_low"])
+    if data[0] == 135 and len(data) >= 24:
+        other = int.from_bytes(data[8:16], "big"), int.from_bytes(data[16:24], "big")
+    is_one = data[0] in (135, 136) and other[0] >> 56 != MULTICAST and other[0] >> 54 != LINK_LOCAL
+    return other if is_one else None

@@ -204,8 +204,7 @@ VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1,
 AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association
 SFLOW_SAMPLE = 13  # a packet that a switch reports
 MPLS_TUNNEL, ETHERIP, GUE, LISP, SEGMENT_ROUTING, PIM, STT = 14, 15, 16, 17, 18, 19, 20
-# A frame that lies in another one (pseudowires, IEEE 802.1ah, TRILL): the link layer's, and so without a name.
-BRIDGED = 21
+BRIDGED = 21  # a frame in another one (pseudowires, IEEE 802.1ah, TRILL): the link layer's, and so without a name
 TUNNEL_NAMES = {
     VXLAN: "vxlan",
     GENEVE: "geneve",

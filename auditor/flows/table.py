@@ -12,6 +12,7 @@ from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
 from auditor.flows.client import likely_client
 from auditor.flows.dns import answer_for
+from auditor.flows.gaps import lacks_bytes
 from auditor.flows.intern import Buckets
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
@@ -32,6 +33,7 @@ from auditor.flows.state import (
     FREE_HANDSHAKE,
     FREE_PLACE,
     LIVE,
+    LOST,
     NO_ROOM,
     PACKETS,
     SHARES,
@@ -214,8 +216,12 @@ def finish(state: State, at: int) -> None:
     """A flow is over: it takes no more packets, and its row waits to be taken out."""
     counters = state.memory.counters
     flow = state.flows[at]
+    one, two = state.sides[at], state.sides[place_of(state.sides, at, 1)]
     for k in range(2):
-        side = state.sides[place_of(state.sides, at, k)]
+        side, other = (two, one) if k else (one, two)
+        if flow.ip_protocol == TCP and side.state != DONE and side.lost == 0:
+            if lacks_bytes(side, other, state.streams[side.stream]):
+                side.lost = LOST
         if side.stream > 0:
             release(state.memory, side, state.streams[side.stream])
     if flow.client == UNKNOWN_SIDE:
@@ -330,8 +336,8 @@ def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
         mine.next_sequence = sequence
     if flags & SYN:
         way.mss = packet.mss
-        mine.next_sequence = (sequence + 1) & 0xFFFFFFFF
-    else:
+        mine.next_sequence = (sequence + 1 + np.int64(packet.payload_wire)) & 0xFFFFFFFF
+    elif flags & RST == 0 or mine.packets == 0:  # the number of a RST may be anybody's
         end = (sequence + np.int64(packet.payload_wire)) & 0xFFFFFFFF
         if (end - np.int64(mine.next_sequence)) & 0xFFFFFFFF < 1 << 31:
             mine.next_sequence = end

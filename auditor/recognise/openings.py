@@ -138,7 +138,7 @@ OPENINGS = (
     Opening(PROXY_2.tobytes(), PROXY),
     Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
-GREETING, PASSWORD = ([one.text for one in OPENINGS].index(text) for text in (b"220", b"PASS "))
+GREETING, PASSWORD, CONNECT = ([one.text for one in OPENINGS].index(text) for text in (b"220", b"PASS ", b"CONNECT "))
 # Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.
 UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
 _UPGRADE = np.frombuffer(b"upgrade: tls", np.uint8)

@@ -18,11 +18,13 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
+from auditor.recognise.agreements import note_agreement
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
 from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
 from auditor.recognise.numbers import (
     FTP,
+    FTP_SEALED,
     MYSQL,
     OPENVPN,
     OTHER,
@@ -225,7 +227,7 @@ def carries_tls(flow: FlowRow, data: Bytes, have: int) -> bool:
     """Whether the bytes may be a piece of a handshake inside messages of another protocol: Python puts these together."""
     if flow.datagrams >= MOST_CARRIED:
         return False
-    if flow.application == FTP:
+    if flow.application == FTP or flow.application == FTP_SEALED:
         return is_security_exchange(flow, data, have)
     return is_carrier(flow)
 
@@ -286,6 +288,7 @@ def another_protocol(
     if waits(flow, application, data, size, have):
         return pass_to_hello(memory, stream)
     note_application(flow, application)
+    note_agreement(flow, stream, np.int64(direction), row, application, data, size)
     if row >= 0 and IS_REQUEST[row]:
         if flow.client == UNKNOWN_SIDE:
             flow.client = direction

@@ -100,13 +100,8 @@ HEADS = {
 Builder = Callable[[str, str, Wire], list[Frame]]
 
 
-def arp_in(head: bytes) -> Builder:
-    """A claim inside of another frame."""
-
-    def build(address: str, mac: str, at: Wire) -> list[Frame]:
-        return nested([w.arp(as_v4(address), mac, 101)], head, at)
-
-    return build
+def _arp_in(head: bytes) -> Builder:
+    return lambda a, m, at: nested([w.arp(as_v4(a), m, 101)], head, at)
 
 
 PROTOCOLS: dict[str, Builder] = {
@@ -136,5 +131,5 @@ PROTOCOLS: dict[str, Builder] = {
     "BGP between link-local addresses": lambda a, m, at: bgp_at("fe80::66", "fe80::2", at),
     "BGP in a tunnel": lambda a, m, at: w.gre(bgp_at(as_v4(a), "169.254.96.2", at), "198.51.100.66", "203.0.113.1"),
     "MACsec": lambda a, m, at: [(w.BEGIN, w.mac(w.EDGE) + w.mac(m) + b"\x88\xe5\x2c\0\0\0\0\1" + bytes(60))],
-    **{f"ARP in a {name}": arp_in(head) for name, head in HEADS.items()},
+    **{f"ARP in a {name}": _arp_in(head) for name, head in HEADS.items()},
 }  # fmt: skip

@@ -137,6 +137,10 @@ def _spoofed(at: Layout, flags: str) -> list[Frame]:
 
 
 # What an outsider can send: from the internet, and as a machine on a LAN.
+def _forged_in(head: bytes) -> Callable[[Layout], list[Frame]]:
+    return lambda _: p.nested(forged(), head, LAN)
+
+
 OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "ARP on the flow's VLAN": lambda at: [w.arp(AMAZON, at.wire.far, at.wire.vlan if isinstance(at.wire.vlan, int) else None)],
     "ARP of a stranger on the link's VLAN": lambda at: [w.arp(AMAZON, STRANGER, 101, 0.5)],
@@ -162,8 +166,7 @@ OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "all that routers and hosts say": lambda at: [
         frame for place in (INTERNET, LAN) for build in p.PROTOCOLS.values() for frame in build(AMAZON, at.wire.far, place)
     ],
-    "a flow in a pseudowire": lambda at: p.nested(forged(), p.HEADS["pseudowire"], LAN),
-    "a flow in a backbone": lambda at: p.nested(forged(), p.HEADS["backbone"], LAN),
+    **{f"a flow in a {name}": _forged_in(p.HEADS[name]) for name in ("pseudowire", "backbone")},
     "a DNS answer": lambda at: [
         (w.BEGIN, w.mac(w.EDGE) + w.mac(w.ISP) + w.tag(200) + wire.datagram(bytes(40), 53, 5353)[12:])
     ],
