@@ -36,7 +36,7 @@ ReadAsOne = tuple[Sequence[Source], Sequence[str | None]]  # captures that were 
 WAITING = 2  # batches that may wait to be written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FlowContents:
     """What was found inside a flow: its requests, why there are none, and what its encrypted handshake says."""
 

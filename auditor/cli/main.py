@@ -1,10 +1,13 @@
 """The command line: all commands, and how errors end. What takes time to load is imported inside the commands."""
 
+import errno
 import os
 import re
 import signal
 import sys
 import threading
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,8 +76,9 @@ def main(hashing: "DigestChild | None" = None) -> None:
     code = FAILED
     try:
         _heed_signals()
-        code = _run(hashing)
+        ended = _run(hashing)
         sys.stdout.flush()
+        code = ended
     except AuditError as error:
         say(str(error))
     except KeyboardInterrupt:
@@ -87,7 +91,7 @@ def main(hashing: "DigestChild | None" = None) -> None:
     except MemoryError:
         say("there is not enough memory: end other programs, or give --memory a smaller size")
     except OSError as error:
-        say(f"{shown(error.filename or 'standard output')}: {error.strerror or error}")
+        say(_words_of(error))
     except Exception as error:
         if _is_interrupted(error):
             code = INTERRUPTED
@@ -99,6 +103,13 @@ def main(hashing: "DigestChild | None" = None) -> None:
     if code == INTERRUPTED:
         say("interrupted")
     _end(code, hashing)
+
+
+def _words_of(error: OSError) -> str:
+    """What an error of the system says, with the file that it is of."""
+    if error.errno == errno.EBADF and error.filename is None:
+        return "standard output is closed: let it lead to a terminal, a file or a pipe"
+    return f"{shown(error.filename or 'standard output')}: {error.strerror or error}"
 
 
 def _end(code: int, hashing: "DigestChild | None") -> None:
@@ -146,7 +157,7 @@ def _run(hashing: "DigestChild | None") -> int:
     """Run the command; its exit code."""
     try:
         manual.complete()
-        code = app(obj=OwnProcess(hashing), standalone_mode=False)
+        code = _asked(sys.argv[1:])(obj=OwnProcess(hashing), standalone_mode=False)
     except Refusal as error:
         _refuse(error)
         return FAILED
@@ -157,6 +168,16 @@ def _run(hashing: "DigestChild | None") -> int:
             raise BrokenPipeError from ended
         code = DONE if ended.code is None else ended.code
     return code if isinstance(code, int) else FAILED if code else DONE
+
+
+def _asked(words: Sequence[str]) -> typer.Typer:
+    """The application with the command alone that is asked for, where it is: typer makes each one of an application anew."""
+    asked = [one for one in app.registered_commands if words and one.name == words[0] not in manual.OF_ALL]
+    if not asked:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = asked, []
+    return alone
 
 
 def _refuse(error: Any) -> None:

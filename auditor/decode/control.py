@@ -36,6 +36,7 @@ GROUP_ADDRESS = 1 << 40  # the bit of a MAC that makes it one of several station
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}
 FRAGMENTATION_NEEDED = 4
+MULTICAST = 0xFF  # RFC 4291 2.7
 LINK_LOCAL = 0xFE80 >> 6  # the first ten bits of fe80::/10
 V6_NOTED = [*V6_ERRORS, 133, 134, 135, 136]  # with Neighbor Discovery
 
@@ -107,7 +108,7 @@ class Encrypted:
     count: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FactLimits:
     """How many facts of each kind are kept of one capture. Those seen first go where there are more."""
 
@@ -288,7 +289,10 @@ class Control:
         self.errors.append(IcmpError(kind, source, ends[0], ends[1], mtu, int(packet["frame"]), int(packet["time"])))
 
     def _neighbour_discovery(self, data: bytes, source: Address, packet: Any) -> None:
-        """RFC 4861: a solicitation or router advertisement binds its sender, an advertisement the target."""
+        """RFC 4861: a solicitation or router advertisement binds its sender, an advertisement the target.
+
+        Who is asked for, and who is answered alone, is the other end, as ARP names it.
+        """
         if packet["ttl"] != 255:  # RFC 4861 7.1: anything else was not sent on this link
             return
         if data[0] == 134 and source[0] >> 54 != LINK_LOCAL:  # RFC 4861 6.1.2: such an advertisement is discarded
@@ -302,7 +306,7 @@ class Control:
             if data[start] == (2 if data[0] == 136 else 1) and data[start + 1] == 1:
                 mac = int.from_bytes(data[start + 2 : start + 8], "big")
             start += 8 * data[start + 1]
-        self._bind(address, mac, packet, "ND")
+        self._bind(address, mac, packet, "ND", _asked_or_answered(data, packet))
 
     def _bgp(self, block: Array, packet: Any) -> None:
         source = int(packet["source_high"]), int(packet["source_low"])
@@ -351,3 +355,12 @@ def _claims(block: Array, packets: Array, at: Array) -> list[int]:
     scope = np.stack([packets[name][at].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)
     claims = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
     return [int(at[first]) for first in np.unique(claims, axis=0, return_index=True)[1]]
+
+
+def _asked_or_answered(data: bytes, packet: Any) -> Address | None:
+    """Whom a solicitation asks for, or an advertisement answers: None for all, or by an address that any wire has."""
+    other = int(packet["target_high"]), int(packet["target_low"])
+    if data[0] == 135 and len(data) >= 24:
+        other = int.from_bytes(data[8:16], "big"), int.from_bytes(data[16:24], "big")
+    is_one = data[0] in (135, 136) and other[0] >> 56 != MULTICAST and other[0] >> 54 != LINK_LOCAL
+    return other if is_one else None

@@ -11,12 +11,14 @@ import numpy as np
 from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
+    NOTHING_SHOWS,
     PASS,
     WARN,
     CheckResult,
     JoinedTexts,
     check,
     is_given,
+    is_way_unknown,
     no_handshake,
     no_server_hello,
     or_unknown,
@@ -122,6 +124,8 @@ def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
     answer = CheckResult.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
     answer.put(facts.upgrade == "used", PASS, "went over to TLS")
     answer.put(is_one_of(facts.upgrade, UNUSED), unmet(required), JoinedTexts("TLS was ", or_unknown(facts.upgrade)))
+    asked = (facts.upgrade == "asked, not used") & facts.negotiates
+    answer.put(asked, NOT_OBSERVABLE, "TLS was asked for, and what followed is not in the capture")
     return answer
 
 
@@ -138,7 +142,9 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(poor, unmet(required), JoinedTexts(or_unknown(facts.version_name), " inside the Region"))
     clear = (answer.verdict == unmet(required)) & ~poor
     answer.put(clear, unmet(required), JoinedTexts(answer.reason, " inside the Region"))
-    answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
+    outside = facts.in_region != YES
+    answer.put(outside, NOT_APPLICABLE, "not between resources inside AWS")
+    answer.put(outside & is_way_unknown(facts), NOT_APPLICABLE, f"{NOTHING_SHOWS}is between resources inside AWS")
     return answer
 
 

@@ -140,7 +140,7 @@ class SampleFlow(NamedTuple):
         return self.order[1]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Finding:
     """A rule that flows from a client network to a service do not meet."""
 

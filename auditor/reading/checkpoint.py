@@ -50,7 +50,7 @@ LAYOUTS: dict[str, Any] = {
 }
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CheckpointPace:
     """When the next checkpoint is due: they must not take more than a twentieth of the time."""
 
