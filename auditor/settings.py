@@ -1,18 +1,37 @@
 """Reading TOML files that users write (topologies, policies), with errors that name the file and the key.
 
-The sections of a file are frozen dataclasses derived from ``Strict``. Only what a user wrote is checked, by pydantic,
-which takes longer to load than a small audit needs in all: most audits go without.
+The sections of a file are frozen dataclasses derived from ``Strict``. Only what a user wrote is checked, by the validators
+that pydantic consists of: what they check is described here, from the same annotations, since loading what pydantic has to
+describe it takes as long as a small audit's packets, rules and tables together. Most audits go without either.
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from auditor.border import gate
 from auditor.border.text import printable
 from auditor.errors import AuditError, shown
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+    from pydantic_core.core_schema import CoreSchema
 
 T = TypeVar("T")
 LARGEST = 8 << 20  # bytes of a file that a person writes: a thousand links take a tenth of that
@@ -21,49 +40,102 @@ LARGEST = 8 << 20  # bytes of a file that a person writes: a thousand links take
 class Strict:
     """A section of a file: unknown keys are errors. ``__post_init__`` may raise ValueError."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-
-@dataclass(frozen=True)
-class After:
+class After(NamedTuple):
     """``Annotated[T, After(check)]``: a T that ``check`` accepts, as ``check`` returns it; it may raise ValueError."""
 
     check: Callable[[Any], Any]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
 
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-
-@dataclass(frozen=True)
-class Before:
+class Before(NamedTuple):
     """``Annotated[T, Before(change)]``: what ``change`` makes of the file's value has to be a T."""
 
     change: Callable[[Any], Any]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_before_validator_function(self.change, handler(source))
-
 
 def validated(model: type[T], data: Any) -> T:
     """``data`` as a ``model``. Raises pydantic's ValidationError."""
-    return cast("T", _adapter(cast("Hashable", model)).validate_python(data))
+    return cast("T", _validator(cast("Hashable", model)).validate_python(data))
 
 
 @cache
-def _adapter(model: Any) -> Any:
+def _validator(model: Any) -> "SchemaValidator":
     """What checks a model: it takes longer to make than to use."""
-    from pydantic import TypeAdapter
+    from pydantic_core import SchemaValidator
 
-    return TypeAdapter(model)
+    return SchemaValidator(_section(model))
+
+
+def _section(model: Any) -> "CoreSchema":
+    """A section of a file, as pydantic describes it to its validators."""
+    from pydantic_core import core_schema
+
+    hints = get_type_hints(model, include_extras=True)
+    keys = [core_schema.dataclass_field(key.name, _with_default(key, _value(hints[key.name]))) for key in fields(model)]
+    has_check = hasattr(model, "__post_init__")
+    return core_schema.dataclass_schema(
+        model,
+        core_schema.dataclass_args_schema(model.__name__, keys, collect_init_only=has_check),
+        [key.name for key in fields(model)],
+        post_init=has_check,
+        config=core_schema.CoreConfig(title=model.__name__, extra_fields_behavior="forbid"),
+    )
+
+
+def _with_default(key: Any, value: "CoreSchema") -> "CoreSchema":
+    from pydantic_core import core_schema
+
+    if key.default is not MISSING:
+        return core_schema.with_default_schema(value, default=key.default)
+    if key.default_factory is not MISSING:
+        return core_schema.with_default_schema(value, default_factory=key.default_factory)
+    return value
+
+
+def _value(kind: Any) -> "CoreSchema":
+    """What a key's value has to be, by the annotation of its field."""
+    from pydantic_core import core_schema
+
+    plain: dict[Any, Callable[[], CoreSchema]] = {
+        Any: core_schema.any_schema,
+        str: core_schema.str_schema,
+        bool: core_schema.bool_schema,
+        date: core_schema.date_schema,
+    }
+    if kind in plain:
+        return plain[kind]()
+    if is_dataclass(kind):
+        return _section(kind)
+    whole, parts = get_origin(kind), get_args(kind)
+    if whole is Annotated:
+        return _marked(parts[0], parts[1:])
+    if whole is Literal:
+        return core_schema.literal_schema(list(parts))
+    if whole in (Union, UnionType) and parts[1:] == (NoneType,):
+        return core_schema.nullable_schema(_value(parts[0]))
+    if whole is tuple and parts[1:] == (...,):
+        return core_schema.tuple_schema([_value(parts[0])], variadic_item_index=0)
+    if whole is dict:
+        return core_schema.dict_schema(*map(_value, parts))
+    raise TypeError(f"no file has a value of the type {kind}")
+
+
+def _marked(kind: Any, marks: tuple[Any, ...]) -> "CoreSchema":
+    """A value that is changed before or checked after, the first mark first."""
+    from pydantic_core import core_schema
+
+    value = _value(kind)
+    for mark in marks:
+        if isinstance(mark, Before):
+            value = core_schema.no_info_before_validator_function(mark.change, value)
+        elif isinstance(mark, After):
+            value = core_schema.no_info_after_validator_function(mark.check, value)
+    return value
 
 
 def checked(model: type[T], data: Any) -> T:
     """``data`` as a ``model``. Raises ValueError with the place and what is wrong there in a sentence."""
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     try:
         return validated(model, data)
@@ -89,7 +161,7 @@ def load(model: type[T], text: str, name: str, error: type[AuditError], rename: 
 
     ``rename`` changes keys of older files in place.
     """
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     data = parse(text, name, error)
     if rename is not None:

@@ -30,6 +30,9 @@ from auditor.errors import InputError
         ("s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
         ("bucket.s3.dualstack.eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
         ("s3-us-west-2.amazonaws.com", "s3", "us-west-2", "aws"),
+        ("pinpoint.xx-east-1.amazonaws.com", "pinpoint", None, "aws"),
+        ("*.us-east-1.amazonaws.com", None, "us-east-1", "aws"),
+        ("public.ecr.aws", "ecr-public", None, "aws"),
         ("bucket.s3-website-eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws"),
         ("bucket.s3-website.us-east-2.amazonaws.com", "s3", "us-east-2", "aws"),
         ("bucket.vpce-1a2b-3c4d.s3.us-east-1.vpce.amazonaws.com", "s3", "us-east-1", "aws"),
@@ -57,7 +60,7 @@ from auditor.errors import InputError
         ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "ecr", "us-gov-west-1", "aws-us-gov"),
     ],
 )
-def test_names(name: str, service: str, region: str | None, partition: str) -> None:
+def test_names(name: str, service: str | None, region: str | None, partition: str) -> None:
     """Service, Region and partition come from the name, in every partition and variant."""
     found = endpoint(name)
     assert found is not None
@@ -69,9 +72,13 @@ def test_names(name: str, service: str, region: str | None, partition: str) -> N
 def test_fips_and_interface_endpoints() -> None:
     """The FIPS mark and the interface endpoint are read out of the name."""
     assert endpoint("email-fips.us-east-1.amazonaws.com") == Endpoint("ses", "us-east-1", "aws", fips=True)
-    found = endpoint("vpce-1-2.pinpoint.us-east-1.vpce.amazonaws.com")
-    assert found is not None
-    assert found.interface_endpoint == "vpce-1-2"
+    for before in ("vpce-1-2.pinpoint", "*.vpce-1-2.s3", "my-ap-123456789012.accesspoint.vpce-1-2.s3"):
+        found = endpoint(f"{before}.us-east-1.vpce.amazonaws.com")
+        assert found is not None
+        assert found.interface_endpoint == "vpce-1-2"
+    private = endpoint("abc123-vpce-0ab.execute-api.us-east-1.amazonaws.com")
+    assert private is not None
+    assert private.interface_endpoint == "vpce-0ab"
 
 
 def botocore_endpoints() -> dict[str, tuple[str, str | None, bool]]:

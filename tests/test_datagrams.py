@@ -326,3 +326,17 @@ def test_hostile_pieces_are_bounded(audit_bytes: Run) -> None:
     )
     result = audit_bytes(wire.pcap([*packets, other]))
     assert len(result.handshakes) <= 20
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_dtls_flight_that_is_cut_is_no_resumed_session(audit_bytes: Run, cut: bool) -> None:
+    """A server's ChangeCipherSpec behind a datagram of which the hello alone was captured, or behind its client's, says nothing."""
+    hello, answer = dtls(q.dtls_fragments(1, WITH_COOKIE, 0))[0], dtls(q.dtls_fragments(2, DTLS_ANSWER, 0))[0]
+    end = q.dtls_record(20, b"\1", 5) + q.dtls_record(22, bytes(40), 0, epoch=1)
+    flight = sent(answer + dtls(q.dtls_fragments(14, b"", 1))[0], back=True)[: 42 + len(answer)]
+    packets = [sent(hello), flight, sent(end, back=True), sent(end)]
+    if not cut:
+        packets = [sent(hello), sent(answer, back=True), sent(end), sent(end, back=True)]
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert (row["status"], row["established"]) == ("complete", True)
+    assert pd.isna(row["resumed"]) or not row["resumed"]

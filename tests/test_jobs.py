@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import auditor
-from auditor.audit import chosen, parallel, shares, start, workers
+from auditor.audit import chosen, killed, parallel, start, workers
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
 from auditor.machine import packed
@@ -219,5 +219,5 @@ def test_a_folder_that_was_prepared_is_not_gone_on_from(tmp_path: Path) -> None:
     with parallel._working([], options, 2) as (folder, _):
         assert parallel._fits(marks, options, folder)
         assert not parallel._fits(marks, options, shutil.copytree(folder, tmp_path / "copy"))
-        packed.write(folder / shares.PLAN, parallel.PLAN_KIND, marks | {"seal": "00" * 32}, {})
+        packed.write(folder / killed.PLAN, parallel.PLAN_KIND, marks | {"seal": "00" * 32}, {})
         assert not parallel._fits(marks, options, folder)

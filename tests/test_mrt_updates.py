@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import auditor
-from auditor.paths import mrt_updates, route_files
+from auditor.paths import mrt_records, mrt_updates, route_files
 from auditor.paths.routes import Routes, RoutingTable
 from auditor.prefixes import parse_address
 from tests import wire
@@ -69,14 +69,13 @@ BEGIN = record(update("52.94.0.0/16"), -100) + DEFAULT
 
 def table_of(data: bytes) -> RoutingTable:
     routes = Routes("updates")
-    mrt_updates.read(data, routes)
+    mrt_updates.read([mrt_records.survey(data)], routes)
     return RoutingTable(routes)
 
 
 def hop_at(data: bytes, when: float, address: str = "52.94.5.10") -> str | None:
     """The next hop that was in force for an address, seconds after the beginning."""
     hop = find(table_of(data), address, START * wire.SECOND + int(when * 1e9))
-    assert hop is None or hop.next_hop is not None
     return None if hop is None or hop.next_hop is None else str(ipaddress.ip_address(hop.next_hop[1] & 0xFFFFFFFF))
 
 
@@ -84,7 +83,7 @@ def hop_at(data: bytes, when: float, address: str = "52.94.5.10") -> str | None:
     ("data", "before", "after"),
     [
         (record(update(gone=("52.94.0.0/16",)), 10), AWS, ISP),
-        (record(update(gone=("52.94.0.0/17",)), 10), AWS, AWS),
+        (record(update(gone=("52.95.0.0/17",)), 10), AWS, AWS),
         (state(ESTABLISHED, IDLE, 10), AWS, ISP),
         (state(ESTABLISHED, IDLE, 10, subtype=0), AWS, ISP),
         (state(ESTABLISHED, IDLE, 10, peer=ISP), AWS, AWS),
@@ -175,9 +174,18 @@ def test_what_is_no_update(tmp_path: Path) -> None:
         auditor.InputError, match=rf"u.mrt.*the record at byte {len(BEGIN) - len(DEFAULT)} is cut short"
     ):
         route_files.read(tmp_path / "u.mrt")
-    (tmp_path / "u.mrt").write_bytes(BEGIN + mrt_record(1, bytes(8)))
-    with pytest.raises(auditor.InputError, match="type 13 and subtype 1, between updates"):
+    (tmp_path / "u.mrt").write_bytes(BEGIN + struct.pack(">IHHI", START, 12, 1, 0))
+    with pytest.raises(
+        auditor.InputError, match=f"the record at byte {len(BEGIN)} is of type TABLE_DUMP, which is not read"
+    ):
         route_files.read(tmp_path / "u.mrt")
+    notes: list[str] = []
+    (tmp_path / "u.mrt").write_bytes(BEGIN + struct.pack(">IHHI", START, 16, 3, 0) + mrt_record(3, b""))
+    assert len(route_files.read(tmp_path / "u.mrt", notes=notes)) == 2
+    assert [note.partition("u.mrt: ")[2][:41] for note in notes[:2]] == [
+        "1 record of type 13 and subtype 3 is not ",
+        "1 record of type 16 and subtype 3 is not ",
+    ]
     (tmp_path / "u.mrt.gz").write_bytes(gzip.compress(record(w.bgp(4, b""), 0)))
     assert len(route_files.read(tmp_path / "u.mrt.gz")) == 0
 
@@ -187,10 +195,10 @@ def test_updates_that_are_cut_or_changed_anywhere() -> None:
     data = BEGIN + record(update("10.0.0.0/8", identifier=7), 5, 17, 9) + state(ESTABLISHED, IDLE, 6)
     for at in range(len(data)):
         with suppress(ValueError):
-            mrt_updates.read(data[:at], Routes("cut"))
+            mrt_updates.read([mrt_records.survey(data[:at])], Routes("cut"))
         for byte in (0, 1, 0x10, 0xFF):
             with suppress(ValueError):
-                mrt_updates.read(data[:at] + bytes([byte]) + data[at + 1 :], Routes("changed"))
+                mrt_updates.read([mrt_records.survey(data[:at] + bytes([byte]) + data[at + 1 :])], Routes("changed"))
 
 
 def test_what_was_announced_before(tmp_path: Path) -> None:
@@ -201,6 +209,84 @@ def test_what_was_announced_before(tmp_path: Path) -> None:
         route_files.read(tmp_path / "u.mrt", notes=notes)
         assert len(notes) == 1
         assert f"u.mrt: {told} began before these updates" in notes[0]
+
+
+Peers = dict[str, list[tuple[str, tuple[int, ...]]]]  # prefix -> (peer and next hop, AS path)
+KNOWN: Peers = {
+    "52.94.0.0/16": [(AWS, (7224,)), (ISP, (64999, 1, 7224))],
+    "0.0.0.0/0": [(ISP, (64999,))],
+    "10.0.0.0/8": [(AWS, (7224,))],
+}
+
+
+def dump(
+    when: float, routes: Peers, *, collector: bytes = b"\x0a\0\0\1", index: bool = True, identifiers: bool = False
+) -> bytes:
+    """A table dump of TABLE_DUMP_V2, with its table of peers; paths of one peer have identifiers from 1 on."""
+    peers = list(dict.fromkeys(peer for paths in routes.values() for peer, _ in paths))
+    listed = b"".join(b"\2\1\1\1\1" + ipaddress.ip_address(peer).packed + struct.pack(">I", 7224) for peer in peers)
+    records = [(1, collector + struct.pack(">HH", 0, len(peers)) + listed)] if index else []
+    for prefix, paths in routes.items():
+        body = bytes(4) + nlri((prefix,), None) + struct.pack(">H", len(paths))
+        for number, (peer, path) in enumerate(paths, 1):
+            numbers = bytes([2, len(path)]) + b"".join(struct.pack(">I", n) for n in path)
+            blob = b"\x40\x01\x01\0" + bytes([0x40, 2, len(numbers)]) + numbers
+            blob += b"\x40\x03\x04" + ipaddress.ip_address(peer).packed
+            body += struct.pack(">HI", peers.index(peer), START) + (struct.pack(">I", number) if identifiers else b"")
+            body += struct.pack(">H", len(blob)) + blob
+        records.append((8 if identifiers else 2, body))
+    head = struct.Struct(">IHHI")
+    return b"".join(head.pack(START + int(when), 13, subtype, len(body)) + body for subtype, body in records)
+
+
+WITHDRAWN, AGAIN, DOWN = record(update(gone=("52.94.0.0/16",)), 10), record(update("52.94.0.0/16"), 20), state(6, 1, 30)
+NEAR = "10.1.1.1"
+BOTH: Peers = {"52.94.0.0/16": [(AWS, (7224,)), (AWS, (7224, 9))], "0.0.0.0/0": [(ISP, (64999,))]}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one file", "in two"])
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((dump(0, KNOWN), WITHDRAWN + AGAIN + DOWN), {5: AWS, 15: ISP, 25: AWS, 35: ISP}),
+        ((dump(0, KNOWN), DOWN), {5: AWS, 35: ISP, (5, NEAR): AWS, (35, NEAR): ISP}),
+        ((WITHDRAWN + AGAIN + DOWN, dump(40, KNOWN)), {5: None, 15: ISP, 25: AWS, 35: ISP, 45: AWS, (5, NEAR): None, (45, NEAR): AWS}),
+        ((WITHDRAWN + AGAIN, dump(15, KNOWN)), {5: None, 12: ISP, 17: AWS, 25: AWS, (5, NEAR): AWS}),
+        ((dump(0, KNOWN), dump(50, {"0.0.0.0/0": [(ISP, (64999,))]})), {5: AWS, 60: ISP, (5, NEAR): AWS, (60, NEAR): ISP}),
+        ((dump(0, BOTH, identifiers=True), record(update(gone=("52.94.0.0/16",), identifier=1), 10, 16, 9) + DOWN), {15: AWS, 35: ISP}),
+        ((dump(10, KNOWN), WITHDRAWN), {5: AWS, 15: ISP}),
+        ((dump(0, KNOWN, index=False), DOWN), {5: AWS, 35: AWS}),
+        ((dump(0, KNOWN), record(update("52.94.5.0/24", hop=ISP), 10, peer=ISP)), {5: AWS, 15: ISP}),
+        ((DEFAULT, WITHDRAWN), {5: None, 15: ISP}),
+    ],
+    ids=["dump, then updates", "a session ends", "updates, then dump", "dump between updates", "two dumps", "additional paths", "the same second",
+         "no table of peers", "a longer prefix", "withdrawn without a dump"],
+)  # fmt: skip
+def test_a_dump_and_updates(
+    tmp_path: Path, parts: tuple[bytes, bytes], expected: dict[float | tuple[float, str], str | None], apart: bool
+) -> None:
+    """A dump is the state at its time, whatever stands first; updates change it; where a route led is not guessed."""
+    files = list(parts) if apart else [b"".join(parts)]
+    for number, data in enumerate(files):
+        (tmp_path / f"{number}.mrt").write_bytes(data)
+    (routes,) = route_files.read_all([(tmp_path / f"{number}.mrt", None) for number in range(len(files))])
+    table = RoutingTable(routes)
+    found: dict[float | tuple[float, str], str | None] = {}
+    for key in expected:
+        when, target = key if isinstance(key, tuple) else (key, "52.94.5.10")
+        hop = find(table, target, (START + int(when)) * wire.SECOND)
+        address = hop.next_hop if hop is not None else None
+        found[key] = None if address is None else str(ipaddress.ip_address(address[1] & 0xFFFFFFFF))
+    assert found == expected
+
+
+def test_dumps_of_two_routers(tmp_path: Path) -> None:
+    """Dumps of different collectors stay tables of their own, also where updates are beside them."""
+    files = dump(0, KNOWN), dump(0, KNOWN, collector=b"\x0a\0\0\2"), WITHDRAWN
+    for number, data in enumerate(files):
+        (tmp_path / f"{number}.mrt").write_bytes(data)
+    tables = route_files.read_all([(tmp_path / f"{number}.mrt", None) for number in range(3)])
+    assert [len(routes) for routes in tables] == [3, 3, 1]
 
 
 OUTSIDE = w.talk(scenes.SOURCE, out=scenes.LAN)
@@ -220,7 +306,10 @@ OUTSIDE = w.talk(scenes.SOURCE, out=scenes.LAN)
 )
 def test_updates_beside_a_table(tmp_path: Path, updates: bytes, said: str) -> None:
     """What a table dump says of a route holds until updates say something else of it, or its session is lost."""
-    (tmp_path / "rib.mrt").write_bytes(scenes.mrt("52.94.0.0/16", scenes.AMAZON_PUBLIC, [(7224, 8100)]))
+    earlier = scenes.mrt("52.94.0.0/16", scenes.AMAZON_PUBLIC, [(7224, 8100)]).replace(
+        struct.pack(">I", START), struct.pack(">I", START - 60)
+    )
+    (tmp_path / "rib.mrt").write_bytes(earlier)
     (tmp_path / "u.mrt").write_bytes(updates or record(w.bgp(4, b""), 0))
     (tmp_path / "site.toml").write_text(scenes.PEERS)
     (tmp_path / "c.pcap").write_bytes(wire.pcap(OUTSIDE, nanoseconds=True))

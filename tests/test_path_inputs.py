@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import auditor
 from auditor.decode.control import BgpStream
-from auditor.paths import aws_files, bgp, cloudtrail, mrt, route_files, route_times, sensors, witnesses
+from auditor.paths import aws_files, bgp, cloudtrail, mrt, mrt_records, route_files, route_times, sensors, witnesses
 from auditor.paths.fetch import CALLS, fetch, without_secrets
 from auditor.paths.flow_logs import LogReader
 from auditor.paths.routes import Hop, Routes, RoutingTable
@@ -154,6 +154,12 @@ def test_show_ip_bgp(tmp_path: Path) -> None:
     assert hop.as_path == (7224, 16509)
 
 
+def read_mrt(data: bytes, routes: Routes) -> None:
+    """The routes of the dumps in a file."""
+    for dump in mrt_records.survey(data).dumps:
+        mrt.read(data, dump, routes)
+
+
 def mrt_record(subtype: int, body: bytes) -> bytes:
     return struct.pack(">IHHI", 1_700_000_000, 13, subtype, len(body)) + body
 
@@ -269,9 +275,9 @@ def test_mrt_routes_are_those_of_their_entries(records: list[tuple[int, bytes, l
         expected = reference(records)
     except ValueError as error:
         with pytest.raises(ValueError, match=str(error)):
-            mrt.read(data, routes)
+            read_mrt(data, routes)
     else:
-        mrt.read(data, routes)
+        read_mrt(data, routes)
         assert list(zip(routes.prefixes, (routes.hops[k] for k in routes.hop), strict=True)) == expected
 
 
@@ -283,11 +289,11 @@ def test_mrt_that_is_cut_anywhere() -> None:
     data = first + mrt_record(4, struct.pack(">IB", 0, 0) + struct.pack(">H", 1) + entry(blob))
     for end in {*range(1, len(data))} - {len(first)}:
         with pytest.raises(ValueError, match="cut short"):
-            mrt.read(data[:end], Routes("cut"))
+            read_mrt(data[:end], Routes("cut"))
     for at in range(12, len(data)):
         for byte in (0, 1, 0x10, 0x7F, 0xFF):
             with suppress(ValueError):
-                mrt.read(data[:at] + bytes([byte]) + data[at + 1 :], Routes("changed"))
+                read_mrt(data[:at] + bytes([byte]) + data[at + 1 :], Routes("changed"))
 
 
 def test_recursive_next_hops(tmp_path: Path) -> None:

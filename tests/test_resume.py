@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ import auditor
 from auditor.audit.keeping import Keeping
 from auditor.audit.start import audit_files
 from auditor.errors import AuditError
-from auditor.machine import own, packed
+from auditor.machine import own, packed, writing
 from auditor.options import Options
 from auditor.reading import checkpoint
 from auditor.report.custody import KEPT, NEEDED, STATE
@@ -101,6 +102,23 @@ def test_from_every_checkpoint(every_border: None, left: list[Path], tmp_path: P
         same(whole, copy)
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_checkpoints_take_a_twentieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool) -> None:
+    """The next checkpoint waits for twenty times as long as the last one took, with writing it, which grows with the files."""
+    told: list[float] = []
+    pace = checkpoint.CheckpointPace(last=100.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.CheckpointPace, "written", lambda _, seconds: told.append(seconds))
+        file = wire.write(tmp_path, wire.pcap(wire.Talk().open().packets))
+        auditor.audit(file, out=tmp_path / "out", apart=apart).close()
+    assert len(told) == 1
+    pace.took = 0.5
+    pace.written(1.0)
+    clock = iter((129.0, 131.0))
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert [pace.is_due, pace.is_due] == [False, True]
+
+
 def test_what_was_read_is_not_read_again(every_border: None, by_time: None, left: list[Path], tmp_path: Path) -> None:
     """An audit that goes on does not look into the files that the earlier one has finished."""
     del every_border, by_time
@@ -127,6 +145,21 @@ def test_a_finished_audit(by_time: None, tmp_path: Path) -> None:
         assert said[0].startswith(f"{words} captures were read before")
         same(tmp_path / "whole", tmp_path / "new")
         hide(files)
+
+
+@pytest.mark.parametrize("again", [{}, {"policy": "pci-dss-4.0.1"}, {"fresh": True}])
+def test_what_a_kill_left_goes(tmp_path: Path, again: dict[str, Any]) -> None:
+    """Whatever files of an audit that was killed are left, the next one removes them, though its results are there already."""
+    file, out = wire.write(tmp_path, wire.pcap(wire.Talk().open().packets)), tmp_path / "out"
+    auditor.audit(file, out=out).close()
+    left, new, held = (out / f".audit-{one * 16}" for one in "abc")
+    for folder in (left, new, held):
+        folder.mkdir()
+    for folder in (left, held):
+        (folder / "answers-1-1").write_bytes(b"of a share")
+    with writing.locked(held):  # somebody writes there; what is empty may have been made a moment ago
+        auditor.audit(file, out=out, force=True, **again).close()
+    assert [left.exists(), new.exists(), held.exists()] == [False, True, True]
 
 
 def test_other_options(by_time: None, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import auditor
-from auditor.audit import audit_settings, resume
+from auditor.audit import audit_settings, killed, resume
 from auditor.border.gate import RefusedError
 from auditor.capture.inputs import expand
 from auditor.flows.exchange import NAMING, RESUMING
@@ -42,12 +42,12 @@ def test_flows_that_could_not_be_opened(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_is_held_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an audit has left is taken by one other at a time, and only by its owner."""
     with ExitStack() as one, ExitStack() as other:
-        resume._hold(tmp_path, one)
+        killed.hold(tmp_path, one)
         with pytest.raises(OSError, match="unavailable"):
-            resume._hold(tmp_path, other)
+            killed.hold(tmp_path, other)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with ExitStack() as foreign, pytest.raises(PermissionError):
-        resume._hold(tmp_path, foreign)
+        killed.hold(tmp_path, foreign)
 
 
 def test_a_record_that_is_too_large(tmp_path: Path) -> None:

@@ -114,6 +114,32 @@ def test_other_forms(headers: dict[str, str], query: str, version: str, wrong: s
     assert (told.version, told.wrong) == (version, wrong)
 
 
+def test_several_signatures() -> None:
+    """Of several signatures AWS takes none, and the same header twice is one."""
+    once, query = v4(f"{KEY}/{SCOPE}"), f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={'b' * 64}"
+    for value, wrong in (
+        (once["authorization"], None),
+        ("Bearer abc", "there are several Authorization headers"),
+        (v4(f"{KEY[:-1]}0/{SCOPE}")["authorization"], "there are several Authorization headers"),
+    ):
+        headers = dict(once)
+        signing.add_header(headers, "authorization", value)
+        assert signing.read(headers, "", SALT).wrong == wrong
+    assert signing.read(once, query, SALT).wrong == "it is signed in its headers and in its query"
+
+
+def test_headers_beside_a_presigned_url() -> None:
+    """What is AWS's own among the headers of a presigned request has to be signed as well, as S3 wants it."""
+    query = (
+        f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={KEY}%2F20261124%2Fus-east-1%2Fs3%2Faws4_request"
+        f"&X-Amz-Date=20261124T120000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature={'b' * 64}"
+    )
+    assert signing.read({"x-amz-acl": "public-read"}, query, SALT).unsigned == "x-amz-acl"
+    assert (
+        signing.read({"x-amz-acl": "public-read"}, query.replace("=host", "=host%3Bx-amz-acl"), SALT).unsigned is None
+    )
+
+
 def test_presigned_with_half_a_signature() -> None:
     """A signature in a URL has to be as long as one in a header."""
     query = (

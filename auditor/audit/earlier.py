@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from auditor.machine.memory import Ceiling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Earlier:
     """Results of before, in a folder; None where there are none, and perhaps only what a killed audit has left."""
 
@@ -48,13 +48,14 @@ class Earlier:
 
     def judged_anew(self, going: "ResumePlan", brought: FetchedInputs) -> Audit:
         """The results of captures that were all read before."""
-        from auditor.audit import resume
+        from auditor.audit import killed, resume
         from auditor.audit.judging import judged
 
         assert going.past.replay is not None
         assert self.results is not None
         try:
             if resume.is_done(going.past, brought.options, self.results):
+                killed.clear(brought.options)  # it may have been killed when all but its last files were gone
                 return self._same(brought.options)
             return judged(going.past.replay, brought, self.results, goes_on=bool(going.past.values))
         finally:

@@ -4,6 +4,7 @@ A worker may die over it, or the whole audit be killed. Whoever begins with the 
 come to, and goes on from there: their files stay where they are.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -72,6 +73,7 @@ class Following:
 
     def _reach(self, reached: Checkpoint) -> None:
         """Write down where somebody else could go on."""
+        began = time.thread_time()
         ended = {source.number: source for source in reached.sources}
         for row in reached.values.get("sources", []):
             if row["number"] in ended:
@@ -88,6 +90,7 @@ class Following:
         }
         with writing.replaced(self.folder / STATE, durable=False) as file:
             file.writelines(packed.assembled(KIND, values, reached.arrays))
+        reached.written(time.thread_time() - began)
 
     def _names(self, paths: Sequence[Path]) -> list[str]:
         """Files of all attempts, by where they lie in the folder that these share."""

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit.before import ceiling_of, check_out
-from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.border.urls import url_of
 from auditor.errors import AuditError, InputError
 from auditor.options import OptionValues, takes_options
@@ -13,6 +12,7 @@ from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
     from auditor.audit.before import Confine
+    from auditor.audit.fetched_inputs import FetchedInputs
     from auditor.audit.replay import Replay
 
 
@@ -41,6 +41,7 @@ def judge_results(folder: Path, values: OptionValues, confine: "Confine | None" 
         finally:
             fetched.forget(place)
     from auditor.audit import audit_settings
+    from auditor.audit.fetched_inputs import FetchedInputs
     from auditor.audit.replay import kept_in
     from auditor.report.custody import NAMES
 
@@ -66,7 +67,7 @@ def _room(values: OptionValues) -> int:
     return packed.room(memory.ceiling(Options(memory=values.get("memory")).memory_bytes()))
 
 
-def judged(replay: "Replay", brought: FetchedInputs, folder: Path, *, goes_on: bool = False) -> Audit:
+def judged(replay: "Replay", brought: "FetchedInputs", folder: Path, *, goes_on: bool = False) -> Audit:
     """An audit that was kept, judged by other options; ``goes_on``: its captures may be gone on from as well."""
     from auditor.audit import audit_settings
     from auditor.audit.building import build_pipeline

@@ -7,6 +7,7 @@ capture, and how the audit was done. Keys and secrets are never among it.
 
 import hashlib
 import shutil
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,7 +36,7 @@ ReadAsOne = tuple[Sequence[Source], Sequence[str | None]]  # captures that were 
 WAITING = 2  # batches that may wait to be written
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FlowContents:
     """What was found inside a flow: its requests, why there are none, and what its encrypted handshake says."""
 
@@ -104,6 +105,7 @@ class Keeping:
         self._submit(lambda: self._checkpoint(reached, done))
 
     def _checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
+        began = time.thread_time()
         ended = {source.number: source for source in reached.sources}
         for row in reached.values.get("sources", []):
             if row["number"] in ended:  # not one that is open
@@ -118,6 +120,7 @@ class Keeping:
             file.writelines([*parts, *self._seal(bytes(parts[-1]))])
         self.state = bytes(parts[-1]).hex()
         self.is_last = reached.is_last
+        reached.written(time.thread_time() - began)
 
     def ended(self, state: str | None) -> None:
         """Others have written where an audit of more captures could go on, behind all of these; ``state``: its digest."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.audit import audit_settings
+from auditor.audit import audit_settings, killed
 from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.audit.keeping import Keeping
 from auditor.audit.pipeline import Pipeline
@@ -94,9 +94,7 @@ class UnfinishedAudit:
         for old in self.olds:
             old.close()
         if self.options.out is not None:
-            from auditor.audit import resume
-
-            resume.clear(self.options)
+            killed.clear(self.options)
         if self.options.say is not None:
             for note in run.notes():
                 self.options.say(note)

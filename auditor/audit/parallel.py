@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from auditor.audit import audit_settings, chosen, dask_workers, resume, share_state, shares
+from auditor.audit import audit_settings, chosen, dask_workers, killed, share_state, shares
 from auditor.audit.run import Run
 from auditor.audit.shares import Followed, ShareGroup, SharePlan
 from auditor.audit.workers import Processes, Workers
@@ -223,12 +223,20 @@ def _working(
         try:
             writing.make_folder(place)
             folder = stack.enter_context(writing.working(place, partial(_fits, marks, options) if may_go_on else None))
-            if left is not None and not (folder / shares.PLAN).exists():
+            if left is not None and not (folder / killed.PLAN).exists():
                 left.unpack(folder)
-            packed.write(folder / shares.PLAN, PLAN_KIND, marks | {"seal": own.seal(_place(folder))}, {})
+            packed.write(folder / killed.PLAN, PLAN_KIND, marks | {"seal": own.seal(_place(folder))}, {})
         except OSError as error:
             raise AuditError(f"{shown(place)}: cannot write there: {error.strerror or error}") from error
+        stack.push(partial(_give_up, folder))
         yield folder, marks if may_go_on else None
+
+
+def _give_up(folder: Path, kind: type[BaseException] | None, *_: object) -> None:
+    """Let nobody go on from a folder whose files go one by one from now on: that may be killed, too."""
+    if kind is None or not issubclass(kind, KeyboardInterrupt):
+        with suppress(OSError):
+            (folder / killed.PLAN).unlink()
 
 
 @contextmanager
@@ -238,7 +246,7 @@ def _place_of(options: Options) -> Iterator[Path]:
     if url is None:
         yield Path(tempfile.gettempdir() if options.out is None else options.out)
         return
-    place = next((one for one in resume.places(options) if any(one.glob(f"{writing.NEW}*/{shares.PLAN}"))), None)
+    place = next((one for one in killed.places(options) if any(one.glob(f"{writing.NEW}*/{killed.PLAN}"))), None)
     place = place or temporary.new(url)
     try:
         yield place
@@ -305,7 +313,7 @@ def _fits(marks: Mapping[str, Any], options: Options, left: Path) -> bool:
     if options.fresh:
         return False
     with suppress(*packed.DAMAGED):
-        before = dict(packed.read(left / shares.PLAN, PLAN_KIND, {}).values)
+        before = dict(packed.read(left / killed.PLAN, PLAN_KIND, {}).values)
         if not own.is_own(_place(left), before.pop("seal", None)):
             return False
         captures, now = before.pop("captures"), json.loads(json.dumps(marks))

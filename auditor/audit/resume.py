@@ -5,9 +5,7 @@ anew, and reading goes on behind them. Results are those of an audit that nothin
 """
 
 import errno
-import fcntl
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,23 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from auditor.audit import audit_settings
+from auditor.audit import audit_settings, killed
 from auditor.audit.keeping import ReadAsOne
 from auditor.audit.replay import Log, Replay
-from auditor.audit.shares import PLAN
 from auditor.border.gate import RefusedError
-from auditor.border.urls import url_of
 from auditor.border.words import agreed, counted
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError
-from auditor.machine import packed, writing
+from auditor.machine import packed
 from auditor.machine.memory import Ceiling
 from auditor.options import Options
 from auditor.reading import checkpoint, kept
 from auditor.reading.checkpoint import ResumedCheckpoint, ResumePoint
 from auditor.reading.following import within
 from auditor.reading.window import Window
-from auditor.report import custody, files, temporary
+from auditor.report import custody, files
 from auditor.report.custody import KEPT, STATE
 
 STRANGE = "what the results keep was not written by this user on this machine: all captures are read again"
@@ -124,11 +120,13 @@ def _pasts(results: Path | None, options: Options, most: int) -> Iterator[Earlie
                 yield past
             else:
                 _say(options, STRANGE)
-    for left in _left(options):
+    for folder in killed.folders(options):
         with suppress(*packed.DAMAGED), _telling(options), ExitStack() as held:
-            _hold(left, held)
-            state = _State.read(left / STATE, most)
-            past = EarlierWork(Log(held.enter_context(files.opened(left / KEPT)), state.end, most=most), state.end, {})
+            killed.hold(folder, held)
+            state = _State.read(folder / STATE, most)
+            past = EarlierWork(
+                Log(held.enter_context(files.opened(folder / KEPT)), state.end, most=most), state.end, {}
+            )
             if (0 if past.log.last is None else past.log.last.end) != past.end:
                 continue
             _take_state(past, state)
@@ -144,28 +142,6 @@ def _telling(options: Options) -> Iterator[None]:
     except packed.OtherVersionError:
         _say(options, OTHER)
         raise
-
-
-def places(options: Options) -> list[Path]:
-    """The folders where audits with the same results may have left something; there may be none."""
-    assert options.out is not None
-    return [Path(options.out)] if (url := url_of(options.out)) is None else temporary.left(url)
-
-
-def _left(options: Options) -> Iterator[Path]:
-    """What audits that were killed have left on their way to the same results."""
-    return (left for place in places(options) for left in place.glob(f"{writing.NEW}*"))
-
-
-def clear(options: Options) -> None:
-    """Remove what audits that were killed have left, since there are other results now."""
-    for left in list(_left(options)):
-        with suppress(OSError), ExitStack() as held:
-            _hold(left, held)
-            if (left / KEPT).exists() or (left / PLAN).exists():  # else somebody may have made it a moment ago
-                shutil.rmtree(left, ignore_errors=True)
-                if url_of(options.out or "") is not None:
-                    left.parent.rmdir()
 
 
 @dataclass(frozen=True)
@@ -198,15 +174,6 @@ def _take_state(past: EarlierWork, state: _State) -> None:
     past.values, past.arrays, past.end = state.found.values, state.found.arrays, state.end
     if past.replay is None:
         past.marks = {"reading": state.found.values["reading"]}
-
-
-def _hold(left: Path, held: ExitStack) -> None:
-    """Hold a folder that an audit has left, so that nobody else takes it. Raises OSError where somebody has it."""
-    number = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    held.callback(os.close, number)
-    if os.fstat(number).st_uid != os.geteuid():
-        raise PermissionError
-    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _fitting(

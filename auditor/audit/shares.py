@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from auditor.audit.totals import Totals
     from auditor.paths.topology_mismatch import FramesShown
 
-LOG, PLAN = "log", "plan"  # files
+LOG = "log"  # a file
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Unpack
 
 from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
-from auditor.audit.earlier import Earlier, earlier
-from auditor.audit.fetched_inputs import FetchedInputs
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
 from auditor.errors import InputError, shown
@@ -16,6 +14,8 @@ from auditor.options import Options, OptionValues, PathLike, merged, takes_optio
 from auditor.report.audit import Audit
 
 if TYPE_CHECKING:
+    from auditor.audit.earlier import Earlier
+    from auditor.audit.fetched_inputs import FetchedInputs
     from auditor.audit.resume import ResumePlan
     from auditor.audit.run import Run
     from auditor.audit.share_state import KeptShares
@@ -104,6 +104,9 @@ def audit_inputs(
     before anything is parsed, with what will be read, and what will be written. Of a capture ``block_bytes`` are read at
     once; results do not depend on it. ``progress`` is kept up to date for whoever shows it.
     """
+    from auditor.audit.earlier import earlier
+    from auditor.audit.fetched_inputs import FetchedInputs
+
     try:
         with FetchedInputs(options, is_alone=not chosen.is_used(options)) as brought:
             check_out((item.path for item in inputs if item.path is not None), brought.options)
@@ -141,9 +144,9 @@ def _tell_of_compiling(options: Options) -> None:
 
 def _read(
     inputs: "list[Input]",
-    brought: FetchedInputs,
+    brought: "FetchedInputs",
     live: "LiveCapture | None",
-    before: Earlier | None,
+    before: "Earlier | None",
     meanwhile: Callable[[], object] | None,
     progress: Progress,
     block_bytes: int | None,
@@ -182,7 +185,8 @@ def _read(
     )
     progress.begin(reading, live)
     progress.inside = inside = _inside(options, live, inputs)
-    inside.meanwhile = partial(_load_what_ends_it, meanwhile, options)
+    if meanwhile is not None:
+        inside.meanwhile = meanwhile
     try:
         reading.loaded.wait()  # loading kernels and libraries at one time would only make both slower
         if meanwhile is not None and is_long(inputs):
@@ -200,14 +204,6 @@ def _take_apart(reading: "Reading", run: "Run") -> None:
     from auditor.audit.apart import with_joined
 
     run.take(with_joined(reading, run.pipeline.may_join))
-
-
-def _load_what_ends_it(meanwhile: Callable[[], object] | None, options: Options) -> None:
-    """Load what is needed once all has been read."""
-    if meanwhile is not None:
-        meanwhile()
-    if options.out is not None:
-        from auditor.audit import resume  # noqa: F401 - it clears away what an earlier audit has left
 
 
 def _may_hold_requests(first: "Input") -> bool:
@@ -233,7 +229,7 @@ def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequen
 
 def _read_in_shares(
     inputs: "list[Input]",
-    brought: FetchedInputs,
+    brought: "FetchedInputs",
     jobs: int,
     progress: Progress,
     block_bytes: int,
@@ -263,7 +259,7 @@ def is_long(inputs: "Sequence[Input]") -> bool:
 def _take(
     read: "Callable[[Run], None]",
     inputs: "list[Input]",
-    brought: FetchedInputs,
+    brought: "FetchedInputs",
     inside: "FlowOpener",
     live: "LiveCapture | None",
     progress: Progress,

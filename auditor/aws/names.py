@@ -19,6 +19,7 @@ SUFFIXES = {
     "on.aws": "aws",
     "aws.amazon.com": "aws",
     "signin.aws": "aws",
+    "ecr.aws": "aws",
     "amazonaws.cn": "aws-cn",
     "amazonaws-us-gov.com": "aws-us-gov",
     "amazonaws.eu": "aws-eusc",
@@ -49,12 +50,14 @@ OF_CUSTOMERS = {
 }
 SUFFIXES |= {suffix: partition for suffix, (partition, _) in OF_CUSTOMERS.items()}
 REGION = re.compile(r"(?:us|eu|ap|sa|ca|me|af|il|mx|cn|eusc|us-gov|us-iso[a-z]?|eu-isoe)(?:-[a-z]+){1,3}-\d{1,2}")
+_LIKE_REGION = re.compile(r"[a-z]{2,4}-(?:gov-|iso[a-z]?-)?(?:north|south|east|west|central)+-\d{1,2}")
 
 # Of what AWS has beside its APIs, only the console and its sign-in are endpoints.
 PAGES = {
     *("aws.amazon.com", "amazonaws.cn", "amazonaws-us-gov.com", "amazonaws-eusc.eu"),
     *("c2shome.ic.gov", "sc2shome.sgov.gov", "csphome.adc-e.uk", "csphome.hci.ic.gov"),
 }
+WHOLE_SERVICES = {"signin.aws": "signin", "ecr.aws": "ecr-public"}  # suffixes that one service has for itself
 PAGE_SERVICES = ("console", "signin", "signin-fips")
 
 # Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
@@ -134,8 +137,8 @@ def endpoint(name: str) -> Endpoint | None:
         return _of_customer(labels, *OF_CUSTOMERS[suffix])
     if suffix in PAGES and labels[-1] not in PAGE_SERVICES:
         return None
-    if suffix == "signin.aws":
-        labels.append("signin")
+    if suffix in WHOLE_SERVICES:
+        labels.append(WHOLE_SERVICES[suffix])
     interface = _interface_endpoint(labels)
     partition = _unregional(labels, SUFFIXES[suffix])
     before, region, after = _parted(labels)
@@ -147,12 +150,15 @@ def endpoint(name: str) -> Endpoint | None:
     )
     customer |= service is not None and service.startswith("vpce-svc-")  # what somebody offers by PrivateLink
     customer &= service is None or not IS_S3.match(service)  # what stands before S3's label names a bucket
+    if service == "*":  # a certificate's name for all services of a Region
+        service = None
     if service is not None:
         service, region = _hyphenated(service, region)
     may_say = not after or suffix in PAGES  # elsewhere what stands behind a Region may be a customer's
     fips = is_listed or (may_say and service is not None and service.endswith("-fips"))
     if service is not None:
         service = service.removesuffix("-fips")
+    interface = interface or _of_private_api(before, service)
     return Endpoint(
         PINPOINT_SERVICES.get(service or "", service),
         region,
@@ -182,16 +188,21 @@ def fips_endpoints() -> frozenset[str]:
 
 
 def _interface_endpoint(labels: list[str]) -> str | None:
-    """The interface endpoint that a name is of, taken out of its labels; a bucket or a wildcard in front too (S3)."""
+    """The interface endpoint that a name is of, taken out of its labels; a bucket, an access point or a wildcard in front too (S3)."""
     if labels[-1] != "vpce":
         return None
     labels.pop()
-    if labels and labels[0].startswith("vpce-"):
-        return labels.pop(0)
-    if len(labels) > 1 and labels[1].startswith("vpce-"):
-        labels.pop(0)
-        return labels.pop(0)
+    for at, label in enumerate(labels[:-1]):
+        if label.startswith("vpce-") and not label.startswith("vpce-svc-"):
+            del labels[: at + 1]
+            return label
     return None
+
+
+def _of_private_api(before: list[str], service: str | None) -> str | None:
+    """The interface endpoint that stands in the name of a private API (API Gateway Developer Guide, Route 53 aliases)."""
+    found = _PRIVATE_API.fullmatch(before[0]) if service == "execute-api" and len(before) == 2 else None
+    return found[1] if found else None
 
 
 def _unregional(labels: list[str], partition: str) -> str:
@@ -207,9 +218,12 @@ def _parted(labels: list[str]) -> tuple[list[str], str | None, list[str]]:
     for at in range(end - 1, -1, -1):
         if REGION.fullmatch(labels[at]):
             return labels[:at], labels[at], labels[at + 1 :]
+    if end > 1 and _LIKE_REGION.fullmatch(labels[end - 1]):  # one that nobody knows
+        return labels[: end - 1], None, []
     return labels, None, []
 
 
+_PRIVATE_API = re.compile(r"[a-z0-9]+-(vpce-[0-9a-f]+)")
 IS_S3 = re.compile(r"s3(?:-|$)")
 _S3_EXPRESS = re.compile(r"s3express(-fips)?-[a-z]{3,5}\d-az\d+")  # and the Availability Zone
 

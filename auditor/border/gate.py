@@ -5,12 +5,10 @@ file's name. Nothing else is raised, whatever the bytes are. Numbers that no col
 written as, so that whoever wants a number sees that there is none.
 """
 
-import json
 import math
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -136,6 +134,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def from_json(data: bytes | str, *, unique: bool = False) -> Any:
     """The value of a JSON text (RFC 8259). ``unique``: no member of an object may be there twice."""
+    import json
+
     text = decoded(data) if isinstance(data, bytes) else data
     try:
         value = json.loads(
@@ -198,6 +198,8 @@ def _of_line(line: str, number: int) -> Iterator[JsonLine]:
 
 def _end_of_value(text: str, at: int) -> int | None:
     """Where the JSON value that begins at a place ends, however many lines it takes; None where there is none."""
+    import json
+
     begin = at + len(text[at:]) - len(text[at:].lstrip())
     try:
         return json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(text, begin)[1]
@@ -207,6 +209,8 @@ def _end_of_value(text: str, at: int) -> int | None:
 
 def _values(line: str) -> Iterator[str]:
     """The values of a line that has several, one right behind the other, as Firehose delivers them; else the line."""
+    import json
+
     at, decoder = 0, json.JSONDecoder(parse_int=str, parse_float=str)
     while "}{" in line[at:]:
         try:
@@ -221,6 +225,8 @@ def _values(line: str) -> Iterator[str]:
 
 def from_toml(data: bytes | str) -> dict[str, Any]:
     """The keys and values of a TOML text."""
+    import tomllib
+
     text = decoded(data) if isinstance(data, bytes) else data
     too_deep = f"nested deeper than {DEEPEST} levels"
     if any(chain[0].count(".") > LONGEST_KEY for chain in _DOTTED.finditer(text)):  # the parser's cost is its square

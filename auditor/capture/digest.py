@@ -209,7 +209,7 @@ class Digested:
         return self._child is not None and self._child.was_changed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class KnownInput:
     """What is known of an input that was read before."""
 

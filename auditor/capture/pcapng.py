@@ -119,7 +119,7 @@ def walk_pcapng(
     return count, position, FULL
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class InterfaceInfo:
     """What an interface description block and the statistics that followed say of one interface."""
 

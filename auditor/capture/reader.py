@@ -35,7 +35,7 @@ def new_buffer(size: int) -> Any:
     return np.frombuffer(page_aligned(size), np.uint8)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Notes:
     """What reading a capture showed besides its packets."""
 

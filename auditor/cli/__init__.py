@@ -21,8 +21,6 @@ def main() -> None:
         from auditor.machine import writing
 
         writing.open_standard_files()
-    from auditor.capture import digest
-
     sys.setswitchinterval(SWITCH_INTERVAL)
     _open_many_files()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin
@@ -35,7 +33,11 @@ def main() -> None:
     else:  # audit FILE
         first = first_file(sys.argv[1:2])
         first = first if first is not None and first.is_file() else None
-    hashing = digest.begin(first) if first is not None and not _goes_on(sys.argv) else None
+    hashing = None
+    if first is not None and not _goes_on(sys.argv):
+        from auditor.capture import digest
+
+        hashing = digest.begin(first)
     from auditor.cli.main import main as run
 
     run(hashing)

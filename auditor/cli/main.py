@@ -6,6 +6,8 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,7 +157,7 @@ def _run(hashing: "DigestChild | None") -> int:
     """Run the command; its exit code."""
     try:
         manual.complete()
-        code = app(obj=OwnProcess(hashing), standalone_mode=False)
+        code = _asked(sys.argv[1:])(obj=OwnProcess(hashing), standalone_mode=False)
     except Refusal as error:
         _refuse(error)
         return FAILED
@@ -166,6 +168,16 @@ def _run(hashing: "DigestChild | None") -> int:
             raise BrokenPipeError from ended
         code = DONE if ended.code is None else ended.code
     return code if isinstance(code, int) else FAILED if code else DONE
+
+
+def _asked(words: Sequence[str]) -> typer.Typer:
+    """The application with the command alone that is asked for, where it is: typer makes each one of an application anew."""
+    asked = [one for one in app.registered_commands if words and one.name == words[0] not in manual.OF_ALL]
+    if not asked:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = asked, []
+    return alone
 
 
 def _refuse(error: Any) -> None:

@@ -15,6 +15,7 @@ from auditor.errors import AuditError
 
 PROGRAM = "audit"
 VARIABLE = "_AUDIT_COMPLETE"
+OF_ALL = ("help", "man")  # commands that tell of the others
 
 
 class Shell(StrEnum):

@@ -49,7 +49,7 @@ def check_table(form: Format, table: str | None, where: str | None) -> None:
     check_effect("--where", where, form.has_table, needed)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Output:
     """Where a result goes besides its folder, and what exit code it gives."""
 

@@ -44,7 +44,7 @@ class Fragment(NamedTuple):
     last: bool
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Counts:
     """What is counted of the fragments of a capture; datagrams count where their first fragment came."""
 
@@ -54,7 +54,7 @@ class Counts:
     overlapping: int = 0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Reassembly:
     """A datagram in the making. ``parts`` are by offset; ``total`` is known once the last fragment was seen."""
 

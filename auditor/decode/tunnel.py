@@ -5,6 +5,7 @@ import numpy as np
 from auditor.decode.bytes import Bytes, be16, be32
 from auditor.decode.ip import push_tunnel
 from auditor.decode.layers import (
+    BRIDGED,
     BY_ETHERTYPE,
     CAPWAP,
     CAPWAP_LAYER,
@@ -36,7 +37,7 @@ from auditor.decode.layers import (
     WIRELESS,
     WIRELESS_SWAPPED,
 )
-from auditor.decode.link import cut, is_ip_header, not_ip
+from auditor.decode.link import cut, ethernet, is_ip_header, not_ip
 from auditor.decode.overlay import (
     begins_ip_frame,
     is_geneve,
@@ -142,6 +143,15 @@ def erspan(block: Bytes, packet: PacketRow, layer: int) -> int:
     push_tunnel(packet, np.int64(ERSPAN), be16(block, at + 2) & 0x3FF)
     packet.position = at + size
     return RAW_IP if layer == ERSPAN_3 and block[at + 10] >> 2 & 31 == ERSPAN_IP else ETHERNET
+
+
+@part
+def ethernet_frame(block: Bytes, packet: PacketRow) -> int:
+    """A frame. What lies in another one is not what is on this wire: who sent that one wrote all of it."""
+    is_behind = packet.link == ETHERNET and packet.position != packet.begin
+    if packet.tunnel == 0 and (is_behind or packet.source_mac != 0 or packet.target_mac != 0):
+        push_tunnel(packet, np.int64(BRIDGED), np.int64(0))
+    return ethernet(block, packet)
 
 
 @part

@@ -99,9 +99,10 @@ def tunnel_text(tunnel: int, outer: int, endpoint: int = 0, attachment: int = 0,
         name = TUNNEL_NAMES[kind]
         return f"{name}:{value & 0xFFFFFFFF}" if kind in TUNNELS_WITH_ID else name
 
-    if not tunnel:
+    named = [one(value) for value in (outer, tunnel) if value >> 56 in TUNNEL_NAMES]
+    if not named:
         return None
-    text = f"{one(outer)}/{one(tunnel)}" if outer else one(tunnel)
+    text = "/".join(named)
     if endpoint:
         text += f" vpce-{endpoint:017x}"
     if attachment:

@@ -32,7 +32,7 @@ FLOW = np.dtype(
         ("application", "u1"),  # see recognise.numbers
         ("closed", "u1"),
         ("pppoe", "u1"),
-        ("upgrade", "u1"),  # bits: the server offered TLS, the client asked for it, the server refused
+        ("upgrade", "u1"),  # bits: TLS offered, asked for, refused, for the log-in alone; nothing else was said
         ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("before", "u1"),  # what each side said in clear before TLS, see recognise.commands: side 0 has the low bits
@@ -77,6 +77,7 @@ SIDE = np.dtype(
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
+        ("fin_sequence", "u4"),  # of its FIN
         ("repeat_frame", "i8"),  # first segment that was sent again
         ("stream", "i4"),  # its place among STREAM rows, of which the first is none; 0 for none
         ("repeats", "u2"),  # segments sent again, while handshakes are followed
@@ -139,7 +140,6 @@ PLACE = np.dtype(
         ("outer_vlan_count", "u1"),
     ]
 )
-MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255
@@ -149,7 +149,7 @@ NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW, and no stream
 BLANK_WAY = blank(WAY)
-UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED = 1, 2, 4
+UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED, UPGRADE_OF_LOGIN, NEGOTIATES = 1, 2, 4, 8, 16
 # QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS; an alert came last, which may end TLS
 BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT = 1, 2, 4, 8
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks

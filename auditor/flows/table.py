@@ -12,6 +12,7 @@ from auditor.decode.bytes import mix
 from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
 from auditor.flows.client import likely_client
 from auditor.flows.dns import answer_for
+from auditor.flows.gaps import lacks_bytes
 from auditor.flows.intern import Buckets
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
@@ -32,6 +33,7 @@ from auditor.flows.state import (
     FREE_HANDSHAKE,
     FREE_PLACE,
     LIVE,
+    LOST,
     NO_ROOM,
     PACKETS,
     SHARES,
@@ -63,7 +65,6 @@ DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a questi
 DISORDER = SECOND  # by which packets may come later than others with later time stamps
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
-REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
 
 
 @inlined
@@ -215,8 +216,12 @@ def finish(state: State, at: int) -> None:
     """A flow is over: it takes no more packets, and its row waits to be taken out."""
     counters = state.memory.counters
     flow = state.flows[at]
+    one, two = state.sides[at], state.sides[place_of(state.sides, at, 1)]
     for k in range(2):
-        side = state.sides[place_of(state.sides, at, k)]
+        side, other = (two, one) if k else (one, two)
+        if flow.ip_protocol == TCP and side.state != DONE and side.lost == 0:
+            if lacks_bytes(side, other, state.streams[side.stream]):
+                side.lost = LOST
         if side.stream > 0:
             release(state.memory, side, state.streams[side.stream])
     if flow.client == UNKNOWN_SIDE:
@@ -324,24 +329,6 @@ def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets, keys: ND
 
 
 @part
-def opens_new_connection(flow: FlowRow, sides: SideRows, at: int, direction: int, packet: PacketRow) -> bool:
-    """Whether a SYN on a known 5-tuple begins another connection (RFC 9293 3.6.1: ports may be used again)."""
-    if packet.tcp_flags & (SYN | ACK | RST) != SYN:
-        return False
-    mine, other = sides[place_of(sides, at, direction)], sides[place_of(sides, at, 1 - direction)]
-    if flow.closed != 0:
-        return mine.syn == 0 or mine.initial_sequence != packet.sequence
-    if mine.syn != 0:
-        return mine.initial_sequence != packet.sequence
-    if mine.packets > 0:  # the capture has segments of this side from before the SYN: reordered, or older
-        ahead = (np.int64(mine.initial_sequence) - np.int64(packet.sequence)) & 0xFFFFFFFF
-        return ahead > REORDERED
-    if other.syn != 0 and other.tcp_flags & ACK == 0:
-        return False  # both sides sent a SYN: simultaneous open
-    return other.syn == 0  # an answer to a SYN that comes late; without any SYN it is something older
-
-
-@part
 def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
     """What was sent, sent again and acknowledged: whether a hello got through shows in these."""
     sequence, flags = np.int64(packet.sequence), packet.tcp_flags
@@ -349,8 +336,8 @@ def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
         mine.next_sequence = sequence
     if flags & SYN:
         way.mss = packet.mss
-        mine.next_sequence = (sequence + 1) & 0xFFFFFFFF
-    else:
+        mine.next_sequence = (sequence + 1 + np.int64(packet.payload_wire)) & 0xFFFFFFFF
+    elif flags & RST == 0 or mine.packets == 0:  # the number of a RST may be anybody's
         end = (sequence + np.int64(packet.payload_wire)) & 0xFFFFFFFF
         if (end - np.int64(mine.next_sequence)) & 0xFFFFFFFF < 1 << 31:
             mine.next_sequence = end
@@ -374,7 +361,9 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
                 if flow.syn_ack_time == 0:
                     flow.syn_ack_time = packet.time
             else:
-                if flow.client == UNKNOWN_SIDE:
+                if other.syn != 0 and other.tcp_flags & ACK == 0:
+                    flow.client = UNKNOWN_SIDE  # both opened (RFC 9293 3.5): who is the client shows by what is said
+                elif flow.client == UNKNOWN_SIDE:
                     flow.client = direction
                 if flow.syn_time == 0:
                     flow.syn_time = packet.time
@@ -387,6 +376,8 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
     if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == direction:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time
+    if flags & FIN:
+        mine.fin_sequence = (np.int64(packet.sequence) + np.int64(packet.payload_wire)) & 0xFFFFFFFF
     mine.tcp_flags |= flags
     if mine.state != DONE:
         note_delivery(mine, way, packet)

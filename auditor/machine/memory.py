@@ -18,7 +18,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LOGS = 50  # hundredths that logs and routing tables have before all of these, where there are any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ceiling:
     """The most memory that an audit may take, in bytes."""
 
@@ -36,7 +36,7 @@ def ceiling(given: int | None = None, *, with_logs: bool = False) -> Ceiling:
     return Ceiling(total, (total - STARTED) * LOGS // 100 if with_logs else 0)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Allowance:
     """The memory that is left for what several files are read into."""
 

@@ -25,6 +25,7 @@ from auditor.machine.signature import Layout, Parameter, describe
 PACKAGE = __name__.partition(".")[0]
 Options = Mapping[str, bool]  # of numba.njit
 Pieces = Mapping[FunctionType, Options]
+NAMED = (FunctionType, ModuleType)  # what is described apart, or by what is used of it
 
 
 def _numba_version_file() -> bytes:
@@ -74,8 +75,11 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _meaning(value: Any) -> str:
     """A global variable's value as text: constants that numba takes by their value, anything else by its name."""
-    if type(value) is int:  # most of them
+    kind = type(value)
+    if kind is int:  # most of them, and most others are pieces and modules
         return f"int {value}"
+    if kind in NAMED:
+        return _name_of(value)
     if isinstance(value, tuple):
         return f"{type(value).__name__} {[_meaning(item) for item in value]}"
     if isinstance(value, np.ndarray):
@@ -84,6 +88,10 @@ def _meaning(value: Any) -> str:
         return repr(Layout(value))
     if isinstance(value, bool | int | float | complex | str | bytes | np.generic) or value is None:
         return f"{type(value).__name__} {value!r}"
+    return _name_of(value)
+
+
+def _name_of(value: Any) -> str:
     return f"{getattr(value, '__module__', '')} {getattr(value, '__qualname__', type(value).__name__)}"
 
 
@@ -92,11 +100,13 @@ def globals_read(function: FunctionType) -> dict[str, Any]:
 
     The names of fields are looked up too, since code does not keep them apart: one too many changes no meaning.
     """
+    here = function.__globals__
     names = sorted(set(_names(function.__code__)))
-    read = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    read = {name: here[name] for name in names if name in here}
     for alias, module in list(read.items()):
-        if isinstance(module, ModuleType) and module.__name__.partition(".")[0] == PACKAGE:
-            read |= {f"{alias}.{name}": vars(module)[name] for name in names if name in vars(module)}
+        if type(module) is ModuleType and module.__name__.partition(".")[0] == PACKAGE:
+            there = vars(module)
+            read |= {f"{alias}.{name}": there[name] for name in names if name in there}
     return read
 
 

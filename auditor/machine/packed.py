@@ -63,7 +63,7 @@ class Packed(NamedTuple):
     arrays: Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Record:
     """Where a record lies in its file, and what its header says."""
 

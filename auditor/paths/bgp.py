@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from auditor.decode.control import Address, BgpStream
 from auditor.paths.mrt import attributes
-from auditor.paths.route_times import FOREVER, RankedHop, RouteTimes
+from auditor.paths.route_times import FOREVER, Listener, RankedHop, RouteTimes
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import Prefix
 
@@ -32,7 +32,7 @@ Key = tuple[Address, int, Address, int]
 LARGEST = 65535  # RFC 8654
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Announcer:
     """One side of a session: what it announced to the other. Times are those of the direction's first segment on."""
 
@@ -87,7 +87,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes, int]]:
             at = data.find(MARKER, at)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class OpenMessage:
     """What an OPEN says: the AS number, whether it speaks of four-octet numbers, address families with path identifiers."""
 
@@ -127,7 +127,7 @@ def _capabilities(data: bytes, message: OpenMessage) -> None:
         at += 2 + data[at + 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Encoding:
     """How a speaker writes its updates; None where it is not known, and taken as it fits.
 
@@ -211,7 +211,7 @@ def _updates(body: bytes, encoding: Encoding) -> tuple[list[Identified], bytes, 
     return gone, body[begin : begin + length], _prefixes(body[begin + length :], 4, identified)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class BgpSession:
     """What the OPENs of both sides agreed on, as far as the capture has them."""
 
@@ -248,7 +248,7 @@ class BgpSession:
         return Encoding(self.wide, {version: version in both for version in VERSIONS.values()})
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _BgpDirection:
     """What one direction of a session sent: messages with their times, its OPEN."""
 
@@ -311,7 +311,7 @@ def _speak(one: _BgpDirection, two: _BgpDirection) -> bool:
     return one.is_alive and two.is_alive and bool(one.stream.macs & back)
 
 
-def apply(table: RouteTimes, body: bytes, encoding: Encoding, speaker: Hashable, when: int) -> None:
+def apply(table: Listener, body: bytes, encoding: Encoding, speaker: Hashable, when: int) -> None:
     """Take an UPDATE of a speaker into a table; one that is cut short says nothing."""
     parts = _updates(body, encoding)
     if parts is None:

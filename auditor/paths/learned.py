@@ -19,8 +19,8 @@ from auditor.paths.topology import Link, VirtualInterface
 from auditor.prefixes import parse_address
 
 # Bits of a transfer network: AWS gives /30 or /31 (Direct Connect User Guide, Create a virtual interface); other
-# networks to a provider or a firewall are seldom larger than /24.
-AWS_TRANSFER, OTHER_TRANSFER = 30, 24
+# networks to a provider or a firewall are seldom larger than /24. In IPv6 AWS gives /125, and a network has /64 (RFC 4291 2.5.1).
+AWS_TRANSFER, OTHER_TRANSFER = {4: 30, 6: 125}, {4: 24, 6: 64}
 NOBODY: Address = (0, V4_MAPPED)  # the sender of an ARP probe (RFC 5227 1.1)
 
 
@@ -53,7 +53,7 @@ class Contest(NamedTuple):
         return f"{address_text(*self.address)}, the peer of {self.link}, is claimed by {' and by '.join(claimants)}"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Learned:
     """What a capture shows of the peers of links: their holders, by link, who else is there, and who contests them."""
 
@@ -149,7 +149,7 @@ def _contest(
 
 
 def _is_sent_there(link: Link, address: Address, seen: FirstSeen, stripped: bool) -> bool:
-    """Whether ARP sent the claim to the other end of the transfer network, and to nobody else.
+    """Whether the claim was sent to the other end of the transfer network, or to all, and to nobody else.
 
     ``stripped``: without the link's tag it may be any network, so that end has to be named.
     """
@@ -161,9 +161,11 @@ def _is_sent_there(link: Link, address: Address, seen: FirstSeen, stripped: bool
     return seen.partners <= own | {address, NOBODY}
 
 
-def _same_network(one: Address, two: Address, bits: int) -> bool:
-    v4 = one[0] == two[0] == 0 and one[1] >> 32 == two[1] >> 32 == 0xFFFF
-    return v4 and one[1] >> (32 - bits) == two[1] >> (32 - bits)
+def _same_network(one: Address, two: Address, bits: dict[int, int]) -> bool:
+    """Whether two addresses are in one network of so many bits, by the version."""
+    is_v4 = [address[0] == 0 and address[1] >> 32 == 0xFFFF for address in (one, two)]
+    host = 32 - bits[4] if all(is_v4) else 128 - bits[6]
+    return is_v4[0] == is_v4[1] and (one[0] << 64 | one[1]) >> host == (two[0] << 64 | two[1]) >> host
 
 
 def _is_near(address: Address, peers: set[Address], link: Link) -> bool:

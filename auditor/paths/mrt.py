@@ -4,6 +4,8 @@ A full table has a million routes but few distinct sets of attributes next to it
 """
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from auditor.paths.mrt_kernels import (
     SetRow,
     list_entries,
 )
+from auditor.paths.mrt_records import Dump
 from auditor.paths.route_times import RankedHop
 from auditor.paths.routes import Address, Hop, Routes
 from auditor.prefixes import V4_MAPPED
@@ -30,34 +33,6 @@ ORIGIN, NEXT_HOP, MED, LOCAL_PREF, COMMUNITIES, MP_REACH = 1, 3, 4, 5, 8, 14
 AS_SET = 1
 DEFAULT_PREFERENCE = 100
 MOST_KNOWN = 1 << 17  # sets of attributes remembered at one time
-
-
-def is_mrt(data: bytes) -> bool:
-    """Whether a file begins with a record of TABLE_DUMP_V2."""
-    return len(data) >= 12 and data[4:6] == b"\0\x0d" and data[6] == 0 and data[7] <= 12
-
-
-# Other records of RFC 6396 and of older writers, by what to give instead.
-OTHERS = {
-    11: "OSPFv2",
-    12: "TABLE_DUMP",
-    32: "ISIS",
-    33: "ISIS_ET",
-    48: "OSPFv3",
-    49: "OSPFv3_ET",
-}
-
-
-def other_kind(data: bytes) -> str | None:
-    """The name of MRT records that are not read, where a file begins with one."""
-    if len(data) < 12 or data[4] != 0 or data[6] != 0 or data[7] > 12:
-        return None
-    length = int.from_bytes(data[8:12], "big")
-    if length > len(data) - 12:
-        return None
-    following = data[12 + length + 4 : 12 + length + 6]  # type of another record, unless this is the last
-    alike = len(data) == 12 + length or (following[:1] == b"\0" and following[-1] in OTHERS)
-    return OTHERS.get(data[5]) if alike else None
 
 
 def attributes(data: bytes, wide: bool = True, abbreviated: bool = True) -> RankedHop:
@@ -161,58 +136,93 @@ class _Sets:
         )
 
 
-def read(data: bytes, routes: Routes) -> None:
+@dataclass(eq=False, repr=False)
+class PeerRoutes:
+    """Routes that peers have for prefixes, one after the other: those for one prefix together, and what ranks them."""
+
+    version: Array
+    high: Array
+    low: Array
+    bits: Array
+    first: Array  # of its prefix
+    peer: Array  # its number in the dump's table
+    identifier: Array
+    hop: Array
+    rank: Array  # four columns, see RankedHop
+    neighbour: Array
+
+    def at(self, rows: Array) -> "PeerRoutes":
+        """Some of them; those for one prefix stay together."""
+        of = np.cumsum(self.first)[rows]
+        some = {name: getattr(self, name)[rows] for name in self.__dataclass_fields__}
+        return PeerRoutes(**some | {"first": np.append(True, of[1:] != of[:-1])[: len(rows)]})
+
+    @classmethod
+    def of(cls, entries: EntryRows, sets: _Sets) -> "PeerRoutes":
+        number = entries["set"]
+        rank = sets.ranks[number]
+        rank[:, 1] = np.where(entries["length"] > 0, entries["length"], rank[:, 1])
+        read = {name: np.array(entries[name]) for name in ("version", "high", "low", "bits", "peer", "identifier")}
+        hop, neighbour = sets.hops[number], sets.neighbours[number]
+        return cls(**read, first=entries["first"] != 0, hop=hop, rank=rank, neighbour=neighbour)
+
+    @classmethod
+    def joined(cls, parts: "list[PeerRoutes]") -> "PeerRoutes":
+        names = cls.__dataclass_fields__
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def read(data: bytes, dump: Dump, routes: Routes) -> None:
     """Add the routes of a dump; of several for one prefix the one that the decision process prefers.
 
-    Raises ValueError with the place where the file is damaged, or the name of what is not read.
+    Raises ValueError with the place where the file is damaged.
     """
-    kind = other_kind(data)
-    if kind is not None:
-        raise ValueError(
-            f"MRT records of type {kind} hold no table of routes in force; give a dump of type TABLE_DUMP_V2 "
-            "(`dump bgp routes-mrt` of FRR, RIS's bview, RouteViews' rib) or updates (BGP4MP: `dump bgp updates`)"
-        )
+    for some in candidates(data, dump, routes):
+        rows, hops = preferred(some, routes)
+        routes.prefixes.extend(some.version[rows], some.high[rows], some.low[rows], some.bits[rows])
+        routes.hop.extend(hops.tolist())
+
+
+def candidates(data: bytes, dump: Dump, routes: Routes) -> Iterator[PeerRoutes]:
+    """The routes of all peers in a dump, some at a time. Raises ValueError with the place where the file is damaged."""
     view, sets = np.frombuffer(data, np.uint8), _Sets(data, routes)
     entries = np.zeros(MOST_ENTRIES, ENTRY).view(np.recarray)
     seed = int.from_bytes(os.urandom(7), "big")  # so that nobody can let all sets fall into one place
-    at, ended = 0, ROOM
-    while ended == ROOM:
-        listed, at, have, ended = list_entries(view, at, seed, entries, sets.rows, sets.slots, sets.parsed)
-        sets.parse(have)
-        _add(entries[:listed], sets, routes)
-        if MOST_KNOWN - have < MOST_ENTRIES:
-            sets.forget()
-    if ended == CUT:
-        raise ValueError(f"the record at byte {at} is cut short")
-    if ended == LONG:
-        raise ValueError(f"the record at byte {at} has a prefix of {data[at + 16]} bits")
+    for begin, stop in dump.stretches:
+        at, ended = begin, ROOM
+        while ended == ROOM:
+            listed, at, have, ended = list_entries(view, at, stop, seed, entries, sets.rows, sets.slots, sets.parsed)
+            sets.parse(have)
+            if listed:
+                yield PeerRoutes.of(entries[:listed], sets)
+            if MOST_KNOWN - have < MOST_ENTRIES:
+                sets.forget()
+        if ended == CUT:
+            raise ValueError(f"the record at byte {at} is cut short")
+        if ended == LONG:
+            raise ValueError(f"the record at byte {at} has a prefix of {data[at + 16]} bits")
 
 
-def _add(entries: EntryRows, sets: _Sets, routes: Routes) -> None:
-    """Add the preferred route of each prefix; equally good ones of other next hops beside it.
+def preferred(some: PeerRoutes, routes: Routes) -> tuple[Array, Array]:
+    """(row, number of the hop) of the preferred route of each prefix; equally good ones of other next hops beside it.
 
     Between these the router decided by what no dump has: distances inside of the network, ages, settings.
     """
-    first = np.flatnonzero(entries["first"])
-    preferred, hops = first, sets.hops[entries["set"]]
-    others = np.zeros(0, np.int64)
-    if len(first) < len(entries):
-        preference, length, origin, med = sets.ranks[entries["set"]].T
-        length = np.where(entries["length"] > 0, entries["length"], length)
-        of = np.cumsum(entries["first"]) - 1
-        order = np.lexsort((med, origin, length, preference, of))
-        preferred = order[first]  # sorted by prefix first, so that each one's best is where its first entry was
-        best, neighbour = preferred[of], sets.neighbours[entries["set"]]
-        alike = (hops != hops[best]) & ((med == med[best]) | (neighbour != neighbour[best]))  # RFC 4271 9.1.2.2 c
-        for column in (preference, length, origin):
-            alike &= column == column[best]
-        others = np.flatnonzero(alike)
-    some = entries[preferred]
-    routes.prefixes.extend(some["version"], some["high"], some["low"], some["bits"])
-    chosen = hops[preferred]
+    first = np.flatnonzero(some.first)
+    if len(first) == len(some.first):
+        return first, some.hop
+    preference, length, origin, med = some.rank.T
+    of = np.cumsum(some.first) - 1
+    order = np.lexsort((med, origin, length, preference, of))
+    best_rows = order[first]  # sorted by prefix first, so that each one's best is where its first entry was
+    best, hops = best_rows[of], some.hop
+    alike = (hops != hops[best]) & ((med == med[best]) | (some.neighbour != some.neighbour[best]))  # RFC 4271 9.1.2.2 c
+    for column in (preference, length, origin):
+        alike &= column == column[best]
+    others, chosen = np.flatnonzero(alike), hops[best_rows]
     if len(others):
         _add_beside(chosen, of[others], hops[others], routes)
-    routes.hop.extend(chosen.tolist())
+    return best_rows, chosen
 
 
 def _add_beside(chosen: Array, at: Array, others: Array, routes: Routes) -> None:

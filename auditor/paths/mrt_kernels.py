@@ -21,6 +21,8 @@ ENTRY = np.dtype(
         ("low", "u8"),
         ("set", "i4"),
         ("length", "i4"),
+        ("identifier", "u4"),  # of an additional path (RFC 8050), else 0
+        ("peer", "u2"),  # by the table of peers
         ("bits", "u1"),
         ("version", "u1"),
         ("first", "u1"),
@@ -144,24 +146,30 @@ def count_of(data: Bytes, begin: int, end: int, width: int) -> int:
     return -CUT if here + 2 > end else np.int64(be16(data, here))
 
 
-@kernel(BYTES, int, int, Layout(ENTRY), Layout(ATTRIBUTES), Layout(np.int32), int)
+@kernel(BYTES, int)
+def behind_routes_from(data: Bytes, at: int) -> int:
+    """Where the first record from ``data[at]`` on begins that holds no unicast routes of a dump, or does not fit; else the end."""
+    while at + 12 <= data.size and width_of(data, at) != 0:
+        end = at + 12 + np.int64(be32(data, at + 8))
+        if end > data.size:
+            break
+        at = end
+    return at
+
+
+@kernel(BYTES, int, int, int, Layout(ENTRY), Layout(ATTRIBUTES), Layout(np.int32), int)
 def list_entries(
-    data: Bytes, at: int, seed: int, entries: EntryRows, sets: SetRows, slots: NDArray[np.int32], have: int
+    data: Bytes, at: int, stop: int, seed: int, entries: EntryRows, sets: SetRows, slots: NDArray[np.int32], have: int
 ) -> tuple[int, int, int, int]:
-    """List the routes of the records from ``data[at]`` on; how many, the next record, how many sets, and how it ended.
+    """List the routes of a dump's records from ``data[at]`` to ``stop``; how many, the next record, how many sets, and how it ended.
 
     ``have`` sets are known from before. After CUT and LONG the next record is the damaged one.
     """
     listed = 0
-    while at < data.size:
+    while at < stop:
         begin = at + 12
-        if begin > data.size or begin + np.int64(be32(data, at + 8)) > data.size:
-            return listed, at, have, CUT
         end = begin + np.int64(be32(data, at + 8))
         width = width_of(data, at)
-        if width == 0:
-            at = end
-            continue
         count = count_of(data, begin, end, width)
         if count < 0:
             return listed, at, have, -count
@@ -177,6 +185,8 @@ def list_entries(
             here = start + np.int64(be16(data, start - 2))
             sets[have].start, sets[have].end = start, here
             entry = entries[listed]
+            entry.peer = be16(data, start - 8 - extra)
+            entry.identifier = be32(data, start - 6) if extra else 0
             note_prefix(data, begin + 5, bits, width, entry)
             entry.length = find_path(data, sets[have])
             entry.set = number_of(data, sets, slots, have, seed)

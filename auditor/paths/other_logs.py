@@ -13,60 +13,59 @@ CONVERT = (
 NO_WAY = "it does not tell which way a connection came"
 BESIDE = "what the capture's network looks like to AWS is given with --aws"
 ZEEK_PRINTS = {"stderr.log", "stdout.log"}
-ZEEK = re.compile(rb'^#separator |^\{"ts":|^\{"_path":')
+ZEEK = rb'^#separator |^\{"ts":|^\{"_path":'
 
-# How a log begins, what it is, and why it is no witness.
-KINDS = tuple(
-    (re.compile(pattern, re.DOTALL), words, why)
-    for pattern, words, why in (
-        (
-            rb"^(?:\xd4\xc3\xb2\xa1|\xa1\xb2\xc3\xd4|\x4d\x3c\xb2\xa1|\xa1\xb2\x3c\x4d|\x0a\x0d\x0d\x0a)",
-            "a capture",
-            "captures are given as they are, before the options",
-        ),
-        (
-            rb"^(?:https?|h2|grpcs?|wss?) \d{4}-\d\d-\d\dT\S+ app/",
-            "an access log of an Application Load Balancer",
-            NO_WAY,
-        ),
-        (rb"^tls \d\.\d \d{4}-\d\d-\d\dT\S+ net/", "a log of a Network Load Balancer", NO_WAY),
-        (rb"^\d{4}-\d\d-\d\dT\S+Z \S+ [\d.]+:\d+ [\d.]+:\d+ ", "an access log of a Classic Load Balancer", NO_WAY),
-        (rb"^#Version: .*\n#Fields: date time x-edge", "a log of CloudFront", NO_WAY),
-        (
-            rb"^[0-9a-f]{5,64} \S+ \[\d\d/\w{3}/\d{4}:",
-            "a server access log of Amazon S3",
-            "CloudTrail's data events tell the endpoint",
-        ),
-        (rb'^\s*\{.*"query_name".*"srcaddr"', "a query log of Route 53 Resolver", "it holds names and no connections"),
-        (rb'^\s*\{.*"(?:serviceNetworkArn|sourceIpPort|targetIpPort)"', "an access log of VPC Lattice", NO_WAY),
-        (rb'^\s*\{.*"webaclId"', "a log of AWS WAF", NO_WAY),
-        (
-            rb'^\s*\{.*"ike_phase[12]_state"',
-            "a log of a VPN's tunnels",
-            "describe-vpn-connections says whether they are up; " + BESIDE,
-        ),
-        (rb'^\s*\{.*"connection-log-type"', "a connection log of AWS Client VPN", BESIDE),
-        (
-            rb'^\s*\{\s*"(?:NetworkInterfaces|VpcEndpoints|VpnConnections|Vpcs|virtualInterfaces|connections|TransitGatewayAttachments)"',
-            "what the AWS command line lists of an account",
-            "it is given with --aws",
-        ),
-        (rb"^ts,te,td,sa,da,", "CSV of nfdump", NO_WAY),
-        (rb'^\s*\{.*"(?:firstPacket|lastPacket)"', "sessions of Arkime", "its captures are given as they are"),
-        (rb"^IP Protocol, ?Start Time", "sessions of Arkime", "its captures are given as they are"),
-    )
+# How a log begins, what it is, and why it is no witness. Few audits meet any: patterns are compiled when they are used.
+KINDS = (
+    (
+        rb"^(?:\xd4\xc3\xb2\xa1|\xa1\xb2\xc3\xd4|\x4d\x3c\xb2\xa1|\xa1\xb2\x3c\x4d|\x0a\x0d\x0d\x0a)",
+        "a capture",
+        "captures are given as they are, before the options",
+    ),
+    (
+        rb"^(?:https?|h2|grpcs?|wss?) \d{4}-\d\d-\d\dT\S+ app/",
+        "an access log of an Application Load Balancer",
+        NO_WAY,
+    ),
+    (rb"^tls \d\.\d \d{4}-\d\d-\d\dT\S+ net/", "a log of a Network Load Balancer", NO_WAY),
+    (rb"^\d{4}-\d\d-\d\dT\S+Z \S+ [\d.]+:\d+ [\d.]+:\d+ ", "an access log of a Classic Load Balancer", NO_WAY),
+    (rb"^#Version: .*\n#Fields: date time x-edge", "a log of CloudFront", NO_WAY),
+    (
+        rb"^[0-9a-f]{5,64} \S+ \[\d\d/\w{3}/\d{4}:",
+        "a server access log of Amazon S3",
+        "CloudTrail's data events tell the endpoint",
+    ),
+    (rb'^\s*\{.*"query_name".*"srcaddr"', "a query log of Route 53 Resolver", "it holds names and no connections"),
+    (rb'^\s*\{.*"(?:serviceNetworkArn|sourceIpPort|targetIpPort)"', "an access log of VPC Lattice", NO_WAY),
+    (rb'^\s*\{.*"webaclId"', "a log of AWS WAF", NO_WAY),
+    (
+        rb'^\s*\{.*"ike_phase[12]_state"',
+        "a log of a VPN's tunnels",
+        "describe-vpn-connections says whether they are up; " + BESIDE,
+    ),
+    (rb'^\s*\{.*"connection-log-type"', "a connection log of AWS Client VPN", BESIDE),
+    (
+        rb'^\s*\{\s*"(?:NetworkInterfaces|VpcEndpoints|VpnConnections|Vpcs|virtualInterfaces|connections|TransitGatewayAttachments)"',
+        "what the AWS command line lists of an account",
+        "it is given with --aws",
+    ),
+    (rb"^ts,te,td,sa,da,", "CSV of nfdump", NO_WAY),
+    (rb'^\s*\{.*"(?:firstPacket|lastPacket)"', "sessions of Arkime", "its captures are given as they are"),
+    (rb"^IP Protocol, ?Start Time", "sessions of Arkime", "its captures are given as they are"),
 )
 
 
 def named(head: bytes) -> tuple[str, str] | None:
     """What a file is, and why it is no witness; None where that is not known."""
     text = head.removeprefix(b"\xef\xbb\xbf")
-    return next(((words, why) for begins, words, why in KINDS if begins.search(text.partition(b"\n\n")[0])), None)
+    return next(
+        ((words, why) for begins, words, why in KINDS if re.search(begins, text.partition(b"\n\n")[0], re.DOTALL)), None
+    )
 
 
 def is_beside(path: Path, head: bytes) -> bool:
     """Whether it is a log of Zeek's, or what it prints: most of them say nothing of flows, and lie beside those that do."""
-    return path.name in ZEEK_PRINTS or ZEEK.search(head.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
+    return path.name in ZEEK_PRINTS or re.search(ZEEK, head.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
 
 
 def refused(path: Path, head: bytes) -> InputError:

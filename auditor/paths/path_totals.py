@@ -19,7 +19,7 @@ class Contested(NamedTuple):
         return Contested(self.capture, self.text, self.flows + other.flows, first, last)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class PathTotals:
     """What was seen of the network itself that adds up; by capture and address."""
 

@@ -13,7 +13,7 @@ BINS = 17  # in each doubling: a bin is 4 % wider than the one before
 SHARES = {"p5": 0.05, "p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class RoundTrips:
     """How many flows of each path had a round-trip time (SYN to the client's ACK) in each bin."""
 

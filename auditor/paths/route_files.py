@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from auditor.border.words import counted
 from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import mrt, mrt_updates, route_columns, route_json, route_texts
+from auditor.paths import mrt, mrt_records, mrt_updates, route_columns, route_json, route_texts
+from auditor.paths.mrt_records import Contents
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
 
@@ -24,8 +26,30 @@ KNOWN = (
 DEFAULT_VRF = "default"
 # Bytes of memory that a byte of a routing table becomes, of short routes; MRT is read into columns.
 FACTOR, MRT_FACTOR = 24, 8
-MRT_HEADER = 12  # bytes, RFC 6396 2
+PEEKED = 1 << 17  # bytes in which a whole record's header lies, and mostly its body
 COMMUNITY_NAMES = {"no-export": "65535:65281", "no-advertise": "65535:65282"}
+
+
+def read_all(
+    files: Iterable[tuple[str | Path, str | None]], notes: list[str] | None = None, allowance: Allowance | None = None
+) -> list[Routes]:
+    """The routes of files, each with its site; those of several MRT files of one router are one table."""
+    allowance, notes = allowance or Allowance(), [] if notes is None else notes
+    tables: list[Routes | None] = []
+    of_site: dict[str | None, list[tuple[str | Path, Contents]]] = {}
+    for path, site in files:
+        if _is_mrt(path):
+            if site not in of_site:
+                tables.append(None)  # its place
+            of_site.setdefault(site, []).append((path, _surveyed(path, allowance)))
+        else:
+            tables.append(read(path, site, notes, allowance))
+    for site, group in of_site.items():
+        one = mrt_records.are_one_routers([contents for _, contents in group])
+        read_from = [_of_mrt(some, site, notes) for some in ([group] if one else [[file] for file in group])]
+        at = tables.index(None)
+        tables[at : at + 1] = read_from
+    return [table for table in tables if table is not None]
 
 
 def read(
@@ -36,31 +60,61 @@ def read(
     A route that cannot be read is left out; ``notes`` gets a sentence on these.
     """
     name = Path(path).name
-    factor = MRT_FACTOR if mrt.is_mrt(unpacked(Path(path), MRT_HEADER)) else FACTOR
-    data = gate.in_utf8(allowed(Path(path), allowance or Allowance(), factor))
+    allowance = allowance or Allowance()
+    if _is_mrt(path):
+        return _of_mrt([(path, _surveyed(path, allowance))], site, [] if notes is None else notes)
+    data = gate.in_utf8(allowed(Path(path), allowance, FACTOR))
     routes = Routes(name, site)
-    wrong: Taken[None] = Taken()
-    open_before = 0
-    try:
-        if mrt.is_mrt(data) or mrt.other_kind(data) is not None:
-            mrt.read(data, routes)
-        elif mrt_updates.is_updates(data):
-            open_before = mrt_updates.read(data, routes)
-        elif data.lstrip()[:1] in (b"[", b"{"):
+    with _named(path):
+        if data.lstrip()[:1] in (b"[", b"{"):
             wrong = _json(gate.from_json(data), routes)
         else:
             wrong = _text(data.decode("utf-8", "replace"), routes)
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{shown(path)}: not a routing table: {error}; known are {KNOWN}") from error
-    if not len(routes) and routes.changes is None:
+    if not len(routes):
         why = f"none of its routes can be read ({wrong.why})" if wrong.skipped else "no routes are in it"
         raise InputError(f"{shown(path)}: {why}; known are {KNOWN}")
     if notes is not None and (words := wrong.words("route")) is not None:
         notes.append(f"{shown(path)}: {words}")
-    if notes is not None and open_before:
-        notes.append(
-            f"{shown(path)}: {counted(open_before, 'session')} began before these updates, which do not say what was announced until then"
-        )
+    return routes
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """What is wrong is said with the file's name."""
+    try:
+        yield
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{shown(path)}: not a routing table: {error}; known are {KNOWN}") from error
+
+
+def _is_mrt(path: str | Path) -> bool:
+    begin = unpacked(Path(path), PEEKED)
+    return mrt_records.is_mrt(begin) or mrt_records.other_kind(begin) is not None
+
+
+def _surveyed(path: str | Path, allowance: Allowance) -> Contents:
+    factor = MRT_FACTOR if mrt_records.is_dump(unpacked(Path(path), PEEKED)) else FACTOR
+    with _named(path):
+        return mrt_records.survey(gate.in_utf8(allowed(Path(path), allowance, factor)))
+
+
+def _of_mrt(files: list[tuple[str | Path, Contents]], site: str | None, notes: list[str]) -> Routes:
+    """The routes of MRT files of one router: those of a dump, or what dumps and updates say of each time."""
+    names = " and ".join(shown(path) for path, _ in files)
+    routes = Routes(" and ".join(Path(path).name for path, _ in files), site)
+    contents = [one for _, one in files]
+    open_before = 0
+    with _named(names):
+        if len(contents) == 1 and contents[0].is_one_dump:
+            mrt.read(contents[0].data, contents[0].dumps[0], routes)
+        else:
+            open_before = mrt_updates.read(contents, routes)
+    if not len(routes) and routes.changes is None:
+        raise InputError(f"{names}: no routes are in it; known are {KNOWN}")
+    notes += [f"{shown(path)}: {note}" for path, one in files for note in one.notes]
+    if open_before:
+        sessions = counted(open_before, "session")
+        notes.append(f"{names}: {sessions} began before these updates, which do not say what was announced until then")
     return routes
 
 

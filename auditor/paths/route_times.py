@@ -4,14 +4,15 @@ Of several paths to a prefix (several speakers, or additional paths of one: RFC 
 prefers is in force (RFC 4271 9.1.2.2); equally good ones of other next hops stand beside it.
 """
 
-from collections.abc import Collection, Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from auditor.paths.routes import Changes, Hop, Routes
 from auditor.prefixes import Prefix
 
 FOREVER = 1 << 62
 ALWAYS = ((-FOREVER, FOREVER),)
+Path = tuple[Hashable, int]  # a speaker, and the identifier of a path of its
 
 
 class RankedHop(NamedTuple):
@@ -36,6 +37,14 @@ def preferred(paths: Collection[RankedHop]) -> Hop:
     return best.hop._replace(others=others) if others else best.hop
 
 
+class Listener(Protocol):
+    """What is told of routes as speakers announce and withdraw them."""
+
+    def announce(self, speaker: Hashable, prefix: Prefix, identifier: int, path: RankedHop, when: int) -> None: ...
+
+    def withdraw(self, speaker: Hashable, prefix: Prefix, identifier: int, when: int) -> None: ...
+
+
 class RouteTimes:
     """What speakers have announced at some moment; ended routes go into ``routes`` with the times they were in force.
 
@@ -46,7 +55,9 @@ class RouteTimes:
         self.routes, self._alive = routes, alive
         self.routes.valid = []
         self.changes = Changes()
-        self._paths: dict[Prefix, dict[tuple[Hashable, int], RankedHop]] = {}
+        self.not_before: dict[Prefix, int] = {}  # what is known of these prefixes says nothing of the time before
+        self._unknown: set[Prefix] = set()
+        self._paths: dict[Prefix, dict[Path, RankedHop]] = {}
         self._of: dict[Hashable, dict[tuple[Prefix, int], None]] = {}  # what each speaker has announced
         self._now: dict[Prefix, tuple[Hop, int]] = {}
 
@@ -69,6 +80,22 @@ class RouteTimes:
         for prefix, identifier in list(self._of.get(speaker, ())):
             self.withdraw(speaker, prefix, identifier, when)
 
+    def replace(self, paths: Mapping[Prefix, Mapping[Path, RankedHop]], when: int) -> None:
+        """These are all the paths that there are to some prefixes, as a table dump has them: no change that was announced."""
+        for prefix, fresh in paths.items():
+            for speaker, identifier in self._paths.get(prefix, ()):
+                del self._of[speaker][prefix, identifier]
+            self._paths[prefix] = dict(fresh)
+            for speaker, identifier in fresh:
+                self._of.setdefault(speaker, {})[prefix, identifier] = None
+            self._choose(prefix, when)
+
+    def add_unknown(self, prefix: Prefix, until: int) -> None:
+        """There is a route to a prefix before some time, and where it leads is not known: no shorter prefix counts."""
+        if prefix not in self._unknown and until > -FOREVER:
+            self._unknown.add(prefix)
+            self.routes.add(prefix, Hop(), (-FOREVER, until))
+
     def end_all(self, when: int) -> None:
         """Nothing more is known."""
         for prefix in list(self._now):
@@ -90,6 +117,7 @@ class RouteTimes:
         old = self._now.pop(prefix, None)
         for begin, end in self._alive if old is not None else ():
             assert old is not None
-            since, until = max(begin, old[1]), min(end, when)
+            since = max(begin, old[1], self.not_before.get(prefix, begin))
+            until = min(end, when)
             if since < until:
                 self.routes.add(prefix, old[0], (since, until))

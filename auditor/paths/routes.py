@@ -44,7 +44,7 @@ class Hop(NamedTuple):
         return next((f"{c}, {SCOPES[c]}" for c in self.communities if c in SCOPES), None)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Changes:
     """What updates have changed: when they first say something of a prefix, and when sessions with peers were first lost."""
 

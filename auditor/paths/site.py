@@ -183,5 +183,5 @@ def build(
         return Network(site, notes=notes)
     from auditor.paths import route_files
 
-    tables = [RoutingTable(route_files.read(file, place, notes, allowance)) for file, place in files]
+    tables = [RoutingTable(routes) for routes in route_files.read_all(files, notes, allowance)]
     return Network(site, tables, notes=notes)

@@ -13,7 +13,7 @@ from auditor.paths.topology import Link
 MOST_NAMED = 6  # links, tags, MACs and interfaces that are named
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FramesShown:
     """What the frames of one capture look like, and which links any of them fit."""
 

@@ -37,7 +37,7 @@ def note(disagreement: Array, flow: int, words: str) -> None:
         disagreement[flow] = f"{noted}; {words}"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class WitnessMatch:
     """What of a witness fits flows of the captures: which of its rows, and how many flows."""
 

@@ -124,6 +124,8 @@ def upgrade_used(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
     answer = CheckResult.of(facts, NOT_APPLICABLE, "no upgrade to TLS was offered or asked for")
     answer.put(facts.upgrade == "used", PASS, "went over to TLS")
     answer.put(is_one_of(facts.upgrade, UNUSED), unmet(required), JoinedTexts("TLS was ", or_unknown(facts.upgrade)))
+    asked = (facts.upgrade == "asked, not used") & facts.negotiates
+    answer.put(asked, NOT_OBSERVABLE, "TLS was asked for, and what followed is not in the capture")
     return answer
 
 

@@ -1,6 +1,6 @@
 """Whether what a flow carries is encrypted: records with a suite that encrypts were seen, and nothing followed in clear."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,17 @@ NAMES = [one.name for one in APPLICATIONS]
 ENCRYPTED_LATER = {
     "ldap-sasl": "LDAP that SASL encrypts, but not from its beginning on",
     "smb-encrypted": "SMB that encrypts, but not all of its shares need to",
+    "ftp-encrypted": "FTP whose commands are encrypted, but not from its beginning on, and its files need not to be",
+    "imap-sasl": "IMAP that SASL encrypts, but not from its beginning on",
+    "pop3-sasl": "POP3 that SASL encrypts, but not from its beginning on",
+    "smtp-sasl": "SMTP that SASL encrypts, but not from its beginning on",
+    "postgresql-encrypted": "PostgreSQL that GSSAPI encrypts, but by which cipher does not show",
+    "snmp-encrypted": "SNMPv3 that encrypts, but by which cipher does not show",
+    "vnc-encrypted": "VNC that encrypts by itself, but the end of its negotiation does not show",
 }
+LOGIN_ALONE = "TLS was agreed on for the log-in alone, and what follows it is not in the capture"
 NO_END = "the end of the TLS handshake is not in the capture"
+ANSWERED = ["ike", "openvpn", "wireguard"]  # which encrypt once both sides have agreed
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
 UNKNOWN_BYTES = ["unknown", *(f"{what} of a protocol that is not known" for what in ("text", UNSEEN_BEGINNING))]
 UNKNOWN_BYTES += [f"{UNSEEN_BEGINNING} of {one.name}" for one in APPLICATIONS]
@@ -47,9 +56,13 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     # A greeting is in clear, and so are the lists of algorithms behind it (RFC 4253 4.2, 7.1).
     greeting = is_one_of(protocol, ["ssh"]) & facts.is_greeting
     answer.put(greeting, NOT_OBSERVABLE, "SSH, but no exchange of keys behind its greeting")
+    lone = is_one_of(protocol, ANSWERED) & facts.is_unanswered
+    answer.put(lone, NOT_OBSERVABLE, JoinedTexts(protocol, ", but nothing came back"))
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
     answer.put(is_one_of(protocol, ["smb-clear"]), unmet(required), "smb in clear")
+    negotiates = facts.negotiates & ~facts.has_handshake
+    answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     _put_tls(facts, required, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
@@ -71,6 +84,7 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
         NOT_OBSERVABLE,
         JoinedTexts("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
     )
+    answer.put(is_of_login(facts) & (answer.verdict == PASS), NOT_OBSERVABLE, LOGIN_ALONE)
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
     answered = (facts.answered_with, "the ClientHello was answered without TLS: ")
@@ -105,6 +119,15 @@ def is_unprotected(facts: Facts) -> Array:
 def is_open_ended(facts: Facts) -> Array:
     """Where the end of a handshake is not in the capture: what it negotiated may never have come into use."""
     return np.asarray(facts.has_handshake & (facts.established == UNKNOWN))
+
+
+def is_of_login(facts: Facts) -> Array:
+    """Where TLS was agreed on for the log-in alone."""
+    return np.asarray(facts.has_handshake & facts.is_of_login)
+
+
+# What the capture lacks of flows that were judged well as far as they show, and which these are.
+UNSEEN: dict[str, Callable[[Facts], Array]] = {NO_END: is_open_ended, LOGIN_ALONE: is_of_login}
 
 
 def _encrypts(suite: str | None) -> bool | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from auditor.policy.check import FAIL, NOT_APPLICABLE, NOT_OBSERVABLE, PASS, WARN, unmet
-from auditor.policy.encryption import NO_END, is_open_ended, is_unprotected
+from auditor.policy.encryption import UNSEEN, is_unprotected
 from auditor.policy.facts import DAY, FactColumn, Facts, distinct, read_by
 from auditor.policy.findings import Finding, Subject
 from auditor.policy.model import Exemption, Policy, Rule
@@ -98,7 +98,8 @@ class Evaluation:
             _about(rule, facts)
             CHECKS[rule.check].function(facts, rule.required, rule.parameters)
         is_unprotected(facts)
-        is_open_ended(facts)
+        for lacks in UNSEEN.values():
+            lacks(facts)
 
     def batch(
         self, columns: Mapping[str, FactColumn], subject: Subject, totals: VerdictTotals
@@ -108,7 +109,8 @@ class Evaluation:
         What adds up is added to ``totals``.
         Rows come from rules that are about the flow; a flow that no rule is about has none and is not_applicable,
         and so is one that passes only rules that are not about its protection, or that its handshake did not protect.
-        One that would pass, but whose handshake has no end in the capture, is not_observable, whatever the rules ask.
+        One that would pass, but whose handshake has no end in the capture, or protects the log-in alone, is not_observable,
+        whatever the rules ask.
         """
         facts, index = distinct(columns, sorted(self.facts_read(columns)))
         if self.as_of is not None:
@@ -145,9 +147,10 @@ class Evaluation:
             totals.count(rule.code, verdict, which, reasons)
             totals.findings.gather(rule, at, verdict, which, reasons, subject)
         worst[(worst == PASS) & (~protected | is_unprotected(facts)[index])] = NOT_APPLICABLE
-        open_ended = (worst == PASS) & is_open_ended(facts)[index]
-        worst[open_ended] = NOT_OBSERVABLE
-        totals.count_unseen(NO_END, int(open_ended.sum()))
+        for reason, lacks in UNSEEN.items():
+            unseen = (worst == PASS) & lacks(facts)[index]
+            worst[unseen] = NOT_OBSERVABLE
+            totals.count_unseen(reason, int(unseen.sum()))
         return worst, self._table(parts, subject.flow_id)
 
     def about(

@@ -21,7 +21,7 @@ NO_RULE = "-"  # in the place of a rule, of what is no rule's
 TLS_UNKNOWN = 256  # in the place of a protocol's number: TLS whose version is not known
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LateFlows:
     """Flows that an exception came too late for."""
 

@@ -15,7 +15,7 @@ from auditor.tables import arrow
 LONG_GAP = 60_000_000_000  # nanoseconds between captures that are read as one, from which on it is reported
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Capture:
     """One capture: the fields are columns of ``captures``."""
 

@@ -50,20 +50,28 @@ LAYOUTS: dict[str, Any] = {
 }
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CheckpointPace:
     """When the next checkpoint is due: they must not take more than a twentieth of the time."""
 
     last: float = field(default_factory=time.monotonic)
-    took: float = 0.0
+    took: float = 0.0  # seconds, to make the last one …
+    writing: float = 0.0  # … and of a processor, to write the one that was written last
 
     @property
     def is_due(self) -> bool:
-        return time.monotonic() - self.last >= max(SHORTEST, TIMES * self.took)
+        return self._is_due(SHORTEST)
 
     @property
     def is_due_inside(self) -> bool:
-        return time.monotonic() - self.last >= max(INSIDE, TIMES * self.took)
+        return self._is_due(INSIDE)
+
+    def _is_due(self, shortest: float) -> bool:
+        return time.monotonic() - self.last >= max(shortest, TIMES * (self.took + self.writing))
+
+    def written(self, seconds: float) -> None:
+        """Another thread has written one, which grows with the captures that were read."""
+        self.writing = seconds
 
 
 @dataclass(eq=False, repr=False)
@@ -121,7 +129,9 @@ def border(
     )
 
 
-def checkpoint(at: DecoderState, state: S.State, packets: int, captures: Sequence[Source]) -> Checkpoint:
+def checkpoint(
+    at: DecoderState, state: S.State, packets: int, captures: Sequence[Source], pace: CheckpointPace
+) -> Checkpoint:
     """Where reading can go on, once the packets before a border were followed; ``packets``: how many these are."""
     sources = captures[: len(at.tallies)]
     marks = [source.beginning.marks for source in sources]
@@ -140,7 +150,7 @@ def checkpoint(at: DecoderState, state: S.State, packets: int, captures: Sequenc
         "packets": packets,
     }
     ended = [source for source in sources if source.number not in begun]
-    return Checkpoint(ended, at.is_last, values, packed.compressed(arrays))
+    return Checkpoint(ended, at.is_last, values, packed.compressed(arrays), pace.written)
 
 
 def _counted(source: Source, standing: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What reading yields, in order: batches of finished flows, the end of captures that are read as one, and each of these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ class Checkpoint:
     is_last: bool  # there are no more of them
     values: dict[str, Any]  # what is remembered, but digests of the captures, which may not be known yet
     arrays: list[tuple[list[Any], Any]]  # packed
+    written: Callable[[float], None]  # is told how many seconds of a processor it took to write it
     exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others so far
 
 

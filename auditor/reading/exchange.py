@@ -23,7 +23,7 @@ LAYOUTS = {
 MOST_ROWS = 1 << 18  # that are kept in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Share:
     """Which of the flows are followed: those whose ends fall into one of ``shares``.
 

@@ -250,7 +250,7 @@ class Reading:
             if self._exchange is not None:
                 self._exchange.take(state.memory)
                 self._exchange.write()
-            reached = checkpoint(border, state, self.packets, sources)
+            reached = checkpoint(border, state, self.packets, sources, self._pace)
             reached.exchanged = list(self._exchange.files) if self._exchange is not None else ()
             self._pace.took = time.monotonic() - began
             self._put(reached)
@@ -260,7 +260,7 @@ class Reading:
         if self._pace is not None and self._apart and not self._stopped.is_set():
             is_last = self._groups == len(self.inputs)
             if is_last or self._pace.is_due:
-                self._put(Checkpoint([], is_last, {"packets": self.packets}, []))
+                self._put(Checkpoint([], is_last, {"packets": self.packets}, [], self._pace.written))
                 self._pace.last = time.monotonic()
 
     def _make_room(self, merging: Merging, state: S.State, sources: list[Source]) -> S.State:

@@ -6,13 +6,28 @@ from auditor.decode.bytes import Bytes, be16, be32
 from auditor.flows.dns import skip_name
 from auditor.machine.kernel import part
 from auditor.recognise.commands import ber_length
-from auditor.recognise.numbers import BFD, DHCP, DNS, KERBEROS, LDAP, NTP, SIP, SNMP, SSDP, SYSLOG, TFTP, UNKNOWN
+from auditor.recognise.numbers import (
+    BFD,
+    DHCP,
+    DNS,
+    KERBEROS,
+    LDAP,
+    NTP,
+    SIP,
+    SNMP,
+    SNMP_SEALED,
+    SSDP,
+    SYSLOG,
+    TFTP,
+    UNKNOWN,
+)
 from auditor.recognise.services import by_version, is_kerberos
 from auditor.recognise.words import same_word, stands_at
 
 DHCP_COOKIE, COOKIE_AT = 0x63825363, 236  # RFC 2131 3
 NTP_SIZES = (48, 52, 68, 72)  # without and with a message authentication code (RFC 5905 7.3)
 LESS, GREATER, SEQUENCE = 60, 62, 0x30
+INTEGER, OCTETS, REPORT, PRIVACY, SHORTEST_SNMP_3 = 2, 4, 0xA8, 2, 40  # SNMPv3 (RFC 3412 6, RFC 3416 3)
 MOST_PRIORITY = 191  # RFC 5424 6.2.1
 LONGEST_NAME = 255
 MOST_DHCP_6, MOST_OPTION_6 = 36, 147  # message types and options that IANA has given out
@@ -102,7 +117,7 @@ def is_ntp(block: Bytes, at: int, end: int) -> bool:
 
 @part
 def is_snmp(block: Bytes, at: int, end: int) -> bool:
-    """A message of version 1 or 2c: a sequence of all of it, the version, the community as text (RFC 1157 4, RFC 3584 3)."""
+    """A message of version 1 or 2c in clear: a sequence of all of it, the version, the community as text (RFC 1157 4, RFC 3584 3)."""
     if end - at < 12 or block[at] != SEQUENCE:
         return False
     at, stop = ber_length(block, at + 1, end)
@@ -118,6 +133,51 @@ def is_snmp(block: Bytes, at: int, end: int) -> bool:
         return False
     pdu = at + 5 + np.int64(block[at + 4])
     return bool(pdu < end and block[pdu] >= 0xA0 and block[pdu] <= 0xA8)
+
+
+@part
+def next_field(block: Bytes, at: int, end: int, tag: int) -> tuple[int, int]:
+    """Where the contents of a field in BER begin and end, if it has that tag and ends in time; (0, 0) for others."""
+    if at >= end or block[at] != tag:
+        return np.int64(0), np.int64(0)
+    begin, stop = ber_length(block, at + 1, end)
+    return (begin, stop) if begin > 0 and stop <= end else (np.int64(0), np.int64(0))
+
+
+@part
+def says_nothing(block: Bytes, begin: int, end: int, security: int, security_end: int) -> bool:
+    """Whether a message of SNMPv3 in clear only looks for the engine: a report, or one without a user (RFC 3414 2.4, 4)."""
+    for tag in (OCTETS, OCTETS):  # the context's engine and name
+        _, begin = next_field(block, begin, end, tag)
+    if begin == 0 or begin >= end or block[begin] == REPORT:
+        return True
+    at, stop = next_field(block, security, security_end, SEQUENCE)
+    for tag in (OCTETS, INTEGER, INTEGER):  # the engine, how often and since when it runs
+        _, at = next_field(block, at, stop, tag)
+    user, after = next_field(block, at, stop, OCTETS)
+    return bool(user == after)
+
+
+@part
+def snmp_3(block: Bytes, at: int, end: int) -> int:
+    """SNMPv3 in clear or with privacy (RFC 3412 6, 6.4); UNKNOWN for others, and for what is said before either."""
+    at, stop = next_field(block, at, end, SEQUENCE)
+    version, version_end = next_field(block, at, stop, INTEGER)
+    if stop != end or version_end != version + 1 or block[version] != 3:
+        return np.int64(UNKNOWN)
+    at, head_end = next_field(block, version_end, stop, SEQUENCE)
+    for tag in (INTEGER, INTEGER):  # the message's number, the longest that its sender takes
+        _, at = next_field(block, at, head_end, tag)
+    flags, flags_end = next_field(block, at, head_end, OCTETS)
+    security, security_end = next_field(block, head_end, stop, OCTETS)
+    if flags == 0 or flags_end != flags + 1 or security == 0:
+        return np.int64(UNKNOWN)
+    if block[flags] & PRIVACY != 0:
+        sealed, _ = next_field(block, security_end, stop, OCTETS)
+        return np.int64(SNMP_SEALED if sealed > 0 else UNKNOWN)
+    begin, scope_end = next_field(block, security_end, stop, SEQUENCE)
+    is_empty = begin == 0 or says_nothing(block, begin, scope_end, security, security_end)
+    return np.int64(UNKNOWN if is_empty else SNMP)
 
 
 @part
@@ -172,6 +232,10 @@ def datagram_service(block: Bytes, at: int, end: int) -> int:
     """The service that a datagram is of; UNKNOWN for others."""
     if is_snmp(block, at, end):
         return SNMP
+    if end - at > SHORTEST_SNMP_3 and block[at] == SEQUENCE:
+        application = snmp_3(block, np.int64(at), np.int64(end))
+        if application != UNKNOWN:
+            return application
     if is_ldap_datagram(block, at, end):
         return LDAP
     if is_syslog(block, at, end):

@@ -11,8 +11,11 @@ SFLOW, NETFLOW, IPFIX = range(40, 43)
 MQTT, AMQP, STOMP, OPENWIRE, KAFKA, MONGODB, MEMCACHED, CASSANDRA, TNS = range(43, 52)
 SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
 DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
+NBD, NATS = 70, 71
 LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
 SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, or encrypted
+# What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3, by FTP's ENC.
+VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(70, 77)
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -36,9 +39,13 @@ APPLICATIONS = (
     Application(HTTP, "http", "tcp", in_clear=True),
     Application(SSH, "ssh", "tcp"),
     Application(SMTP, "smtp", "tcp", in_clear=True),
+    Application(SMTP_SASL, "smtp-sasl", "tcp"),
     Application(IMAP, "imap", "tcp", in_clear=True),
+    Application(IMAP_SASL, "imap-sasl", "tcp"),
     Application(POP3, "pop3", "tcp", in_clear=True),
+    Application(POP3_SASL, "pop3-sasl", "tcp"),
     Application(FTP, "ftp", "tcp", in_clear=True),
+    Application(FTP_SEALED, "ftp-encrypted", "tcp"),
     Application(DNS, "dns", "udp", is_open=True),
     Application(QUIC, "quic", "udp"),
     Application(DTLS, "dtls", "udp"),
@@ -58,6 +65,7 @@ APPLICATIONS = (
     Application(LDAP, "ldap", "tcp", in_clear=True),
     Application(LDAP_SASL, "ldap-sasl", "tcp"),
     Application(POSTGRESQL, "postgresql", "tcp", in_clear=True),
+    Application(POSTGRESQL_SEALED, "postgresql-encrypted", "tcp"),
     Application(MYSQL, "mysql", "tcp", in_clear=True),
     Application(RDP, "rdp", "tcp"),
     Application(SOCKS, "socks", "tcp"),
@@ -67,6 +75,7 @@ APPLICATIONS = (
     Application(RADIUS, "radius", "udp", is_open=True),
     Application(EAP, "eap", "eapol", is_open=True),
     Application(VNC, "vnc", "tcp", in_clear=True),
+    Application(VNC_SEALED, "vnc-encrypted", "tcp"),
     Application(REDIS, "redis", "tcp", in_clear=True),
     Application(MQTT, "mqtt", "tcp", in_clear=True),
     Application(AMQP, "amqp", "tcp", in_clear=True),
@@ -85,11 +94,14 @@ APPLICATIONS = (
     Application(SIP, "sip", "tcp", in_clear=True),
     Application(RTSP, "rtsp", "tcp", in_clear=True),
     Application(FIX, "fix", "tcp", in_clear=True),
+    Application(NBD, "nbd", "tcp", in_clear=True),
+    Application(NATS, "nats", "tcp", in_clear=True),
     Application(BGP, "bgp", "tcp", is_open=True),
     Application(KERBEROS, "kerberos", "tcp", is_open=True),
     Application(DHCP, "dhcp", "udp", is_open=True),
     Application(NTP, "ntp", "udp", is_open=True),
-    Application(SNMP, "snmp", "udp", in_clear=True),  # versions 1 and 2c
+    Application(SNMP, "snmp", "udp", in_clear=True),  # versions 1, 2c, and 3 without privacy
+    Application(SNMP_SEALED, "snmp-encrypted", "udp"),
     Application(SYSLOG, "syslog", "udp", in_clear=True),
     Application(TFTP, "tftp", "udp", in_clear=True),
     Application(SSDP, "ssdp", "udp", is_open=True),

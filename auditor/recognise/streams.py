@@ -10,7 +10,6 @@ from auditor.flows.state import (
     BY_TLS,
     PAST_HANDSHAKE,
     UNKNOWN_SIDE,
-    UPGRADE_ASKED,
     FlowRow,
     HandshakeRow,
     Memory,
@@ -19,12 +18,13 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, read, release, skip_ahead
 from auditor.machine.kernel import inlined, part
+from auditor.recognise.agreements import note_agreement
 from auditor.recognise.clear import HEAD, LONGEST_TYPED, note_clear, note_commands, note_upgrade
 from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
 from auditor.recognise.numbers import (
     FTP,
-    HTTP,
+    FTP_SEALED,
     MYSQL,
     OPENVPN,
     OTHER,
@@ -51,7 +51,6 @@ from auditor.recognise.openings import (
 )
 from auditor.recognise.replies import in_context
 from auditor.recognise.sealed import note_sealed
-from auditor.recognise.services import is_service
 from auditor.recognise.words import same_word
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
 from auditor.tls.records import follow_records, how_it_begins
@@ -144,18 +143,10 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
     application = flow.application
     if application == MYSQL:
         length = mysql_ssl_request(data, size)
-    elif (
-        application == HTTP
-        or application == SOCKS
-        or application == OTHER
-        or application == TLS
-        or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
-        or speaks_in_lines(np.int64(application))
-        or is_service(np.int64(application))
-    ):
-        length = hello_behind(data, size)
-    else:
+    elif is_carrier(flow):
         return False
+    else:
+        length = hello_behind(data, size)
     if length > 0:
         pass_over(stream, length)
     return bool(length > 0)
@@ -236,7 +227,7 @@ def carries_tls(flow: FlowRow, data: Bytes, have: int) -> bool:
     """Whether the bytes may be a piece of a handshake inside messages of another protocol: Python puts these together."""
     if flow.datagrams >= MOST_CARRIED:
         return False
-    if flow.application == FTP:
+    if flow.application == FTP or flow.application == FTP_SEALED:
         return is_security_exchange(flow, data, have)
     return is_carrier(flow)
 
@@ -297,6 +288,7 @@ def another_protocol(
     if waits(flow, application, data, size, have):
         return pass_to_hello(memory, stream)
     note_application(flow, application)
+    note_agreement(flow, stream, np.int64(direction), row, application, data, size)
     if row >= 0 and IS_REQUEST[row]:
         if flow.client == UNKNOWN_SIDE:
             flow.client = direction

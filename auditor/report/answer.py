@@ -35,7 +35,7 @@ def is_judged(verdict: str) -> bool:
     return verdict != "not_applicable"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answer:
     """How many flows there are, how many were judged, which way these went, and what came of it."""
 

@@ -1,6 +1,5 @@
 """The result of an audit, and all that can be done with it."""
 
-import shutil
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -33,7 +32,11 @@ class Audit(Results):
     def __init__(
         self, folder: str | Path, *, temporary: bool = False, captures: str | Path | Iterable[str | Path] = ()
     ) -> None:
-        self._remove = weakref.finalize(self, shutil.rmtree, Path(folder), True) if temporary else None
+        self._remove: weakref.finalize[Any, Any] | None = None
+        if temporary:
+            import shutil
+
+            self._remove = weakref.finalize(self, shutil.rmtree, Path(folder), True)
         super().__init__(folder, captures)
 
     @classmethod

@@ -1,6 +1,5 @@
 """Files of results, which may be somebody else's: only regular files are opened, and none is waited for."""
 
-import hashlib
 import os
 import stat
 from io import BufferedReader
@@ -27,5 +26,7 @@ def opened(path: Path) -> BufferedReader:
 
 def sha256(path: Path) -> str:
     """The digest of a regular file. Raises OSError."""
+    import hashlib
+
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

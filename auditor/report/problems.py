@@ -41,7 +41,7 @@ class Pair(NamedTuple):
     region: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Problem:
     """What is wrong between a client network and a service; times in nanoseconds since 1970."""
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from auditor.border import gate, text
 from auditor.border.urls import public, url_of
 from auditor.errors import AuditError, shown
-from auditor.machine import writing
-from auditor.report import files, manifest_shape, partitions
+from auditor.report import files
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
 
+    from auditor.report import partitions
     from auditor.report.plain import Row
 
     Array = np.ndarray[Any, Any]
@@ -35,6 +35,9 @@ class Results:
     """
 
     def __init__(self, folder: str | Path, captures: str | Path | Iterable[str | Path] = ()) -> None:
+        from auditor.machine import writing
+        from auditor.report import manifest_shape
+
         self.url = url_of(folder)  # where they lie in a store
         self._fetched: weakref.finalize[Any, Any] | None = None
         if self.url is not None:
@@ -248,6 +251,7 @@ class Results:
     @contextmanager
     def _parquet(self, table: str) -> "Iterator[partitions.Partitions]":
         """The files of a table. Raises AuditError where it is missing, damaged, or of another version."""
+        from auditor.report import manifest_shape, partitions
         from auditor.tables.schema import schema
 
         if table not in self.tables:

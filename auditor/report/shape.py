@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class EveryMember:
     """The shape of every member of an object, whatever their names are."""
 
     shape: "Shape"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class OptionalMember:
     """The shape of a member that need not be there."""
 

@@ -59,7 +59,7 @@ class Wanted:
         return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Cut:
     """Where each packet that was written comes from: its frame in the capture, and its time in nanoseconds."""
 

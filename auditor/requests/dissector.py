@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from auditor.requests import upload
+from auditor.requests import signing, upload
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
 
@@ -44,7 +44,7 @@ def header_lines(layer: Any, name: str) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in values(layer, name):
         key, _, value = line.replace("\\r\\n", "").partition(":")
-        headers.setdefault(key.strip().lower(), value.strip())
+        signing.add_header(headers, key.strip().lower(), value.strip())
     return headers
 
 
@@ -168,7 +168,7 @@ class Dissector:
             self.begun[side] = {}
         headers = self.begun.setdefault(side, {})
         for name, value in zip(values(layer, "http2.header.name"), values(layer, "http2.header.value"), strict=False):
-            headers.setdefault(name.lower(), value)
+            signing.add_header(headers, name.lower(), value)
         return self.begun.pop(side) if first(layer, "http2.flags.eh") in ("1", "True") else {}
 
     def headers(self, seen: Layers, stream: tuple[int, int], headers: dict[str, str]) -> Iterator[Request]:

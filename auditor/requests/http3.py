@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.machine.installing import install
+from auditor.requests import signing
 
 HEADERS = 0x01
 CONTROL, PUSH, ENCODER, DECODER = range(4)  # types of unidirectional streams (RFC 9114 6.2, RFC 9204 4.2)
@@ -122,5 +123,5 @@ class Streams:
 def _text(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     decoded: dict[str, str] = {}
     for name, value in headers:
-        decoded.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        signing.add_header(decoded, name.decode("latin-1").lower(), value.decode("latin-1"))
     return decoded

@@ -35,7 +35,7 @@ NOT_READ = "requests in clear are read only of flows to AWS; --http reads them o
 BURST_SECONDS = 300
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class KeyUse:
     """How one access key is used, in all captures of an audit."""
 
@@ -43,7 +43,7 @@ class KeyUse:
     paths: set[str] = field(default_factory=set)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Refusals:
     """When a client's requests to a server were refused for their signature or token, in nanoseconds."""
 

@@ -62,7 +62,7 @@ MOST_TRIED = 8  # secrets, or sets of them, that a session is opened with
 EXAMPLE = "CLIENT_RANDOM <64 hexadecimal digits> <96 hexadecimal digits>"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class KeyLog:
     """What a key log holds, by the first half of the client random that begins each line."""
 

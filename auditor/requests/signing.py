@@ -27,6 +27,7 @@ FORM = "form"
 BEARER = "bearer"
 BASIC = "basic"
 NONE = "none"
+ANOTHER = "\n"  # between the values of several Authorization headers
 
 SALT_BYTES = 32
 MOST_SECRET = 1 << 16  # bytes of a file
@@ -154,8 +155,33 @@ def read(
     """The signature of a request with these headers (names in lower case), this query string and form.
 
     ``upload``: the fields, names in lower case, of a form that uploads to S3, which sign its policy.
+    Of several signatures AWS takes none: neither of two Authorization headers, nor of one beside a presigned URL.
     """
-    authorization = headers.get("authorization", "").strip()
+    authorization, *others = headers.get("authorization", "").strip().split(ANOTHER)
+    signature = _read(authorization, headers, query, salt, form or {}, upload)
+    if others and signature.version != NONE:
+        return signature._replace(wrong="there are several Authorization headers")
+    if signature.version in _ALGORITHMS.values() and "x-amz-signature" in _query(query):
+        return signature._replace(wrong="it is signed in its headers and in its query")
+    return signature
+
+
+def add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Take in a header: of several with one name the first, but each Authorization, of which there may be one (RFC 9110 5.3)."""
+    if name == "authorization" and headers.get(name, value) != value:
+        headers[name] += ANOTHER + value
+    else:
+        headers.setdefault(name, value)
+
+
+def _read(
+    authorization: str,
+    headers: Mapping[str, str],
+    query: str,
+    salt: bytes,
+    form: Mapping[str, str],
+    upload: Mapping[str, str] | None,
+) -> Signature:
     word, _, rest = authorization.partition(" ")
     if word in _ALGORITHMS:
         return _version_4(_ALGORITHMS[word], rest, headers, salt)
@@ -165,9 +191,9 @@ def read(
         key_id = re.search(r"AWSAccessKeyId=([^,]+)", rest)
         signed = _version_2(key_id[1] if key_id else rest.partition(":")[0], headers, salt)
         return signed if re.search(r"Signature=[^,]|^[^:,=]+:.", rest) else signed._replace(wrong=_CUT)
-    parameters = _query(query) | {name.lower(): value for name, value in (form or {}).items()}
+    parameters = _query(query) | {name.lower(): value for name, value in form.items()}
     if "x-amz-algorithm" in parameters or "x-amz-credential" in parameters:
-        return _presigned(parameters, salt)
+        return _presigned(parameters, headers, salt)
     if "awsaccesskeyid" in parameters:
         signed = _version_2(parameters["awsaccesskeyid"], headers, salt, parameters)
         return signed if parameters.get("signature") else signed._replace(wrong=_CUT)
@@ -220,7 +246,7 @@ def _other_day(scope: str | None, signed_at: float | None) -> str | None:
     return "the day of its credential scope is not that of its date"
 
 
-def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
+def _presigned(parameters: Mapping[str, str], headers: Mapping[str, str], salt: bytes) -> Signature:
     version = _ALGORITHMS.get(parameters.get("x-amz-algorithm", ""))
     scope = _credential(parameters.get("x-amz-credential", ""), version or V4, salt)
     wrong = scope.pop("wrong")
@@ -240,6 +266,7 @@ def _presigned(parameters: Mapping[str, str], salt: bytes) -> Signature:
         PRESIGNED,
         **scope,
         signed_headers=names,
+        unsigned=_unsigned(headers, names),
         has_token=any(name in parameters for name in _TOKENS),
         signed_at=signed_at,
         expires=int(expires) if re.fullmatch(r"\d{1,9}", expires) else None,

@@ -83,7 +83,7 @@ class Messages:
             self["history_length"] = length + 1
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class FlowMarks:
     """What an assembler has seen of its flow besides handshakes, as fields of ``FLOW``; 0 for nothing."""
 

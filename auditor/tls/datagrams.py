@@ -12,7 +12,7 @@ from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, MOST_KEPT_BYTES
-from auditor.recognise.numbers import EAP, FTP, OPENVPN, QUIC, RADIUS, RDP, TDS
+from auditor.recognise.numbers import EAP, FTP, FTP_SEALED, OPENVPN, QUIC, RADIUS, RDP, TDS
 from auditor.tls.datagram_messages import Assembler, Datagram, MessageArrays
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +75,7 @@ def _assembler(held: MessageArrays, application: int, protected: list[int], *, o
     from auditor.tls.shared import Shared
     from auditor.tls.tds import Tds
 
-    if application == FTP:
+    if application in (FTP, FTP_SEALED):
         return Gssapi(held)
     if application == TDS:
         return Tds(held)

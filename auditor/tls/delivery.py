@@ -130,7 +130,10 @@ def _outcomes(
         (has(S.SEEN_RETRY), RETRY),
         (answered_with != 0, NOT_TLS),
         (alert, ALERT),
-        ((server["lost"] != 0) & (server["payload"] > 0), NOT_KNOWN),  # the answer may be in what was not captured
+        (
+            (server["lost"] == S.LOST) | (server["lost"] != 0) & (server["payload"] > 0),
+            NOT_KNOWN,
+        ),  # the answer may be in what was not captured
         (other_ttl, RESET_ON_THE_WAY),
         (reset, RESET_BY_SERVER),
         ((server["tcp_flags"] & FIN) != 0, CLOSED_BY_SERVER),

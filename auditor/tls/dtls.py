@@ -57,11 +57,12 @@ class PartialMessage:
 
 @dataclass
 class DtlsSide:
-    """What one side has sent: messages by number, the next one to be read, whether it has gone over to new keys."""
+    """What one side has sent: messages by number, the next one to be read, whether it has gone over to new keys, or was cut."""
 
     messages: dict[int, PartialMessage] = field(default_factory=dict)
     next: int | None = None
     encrypted: bool = False
+    is_cut: bool = False
 
 
 class Dtls:
@@ -86,6 +87,7 @@ class Dtls:
 
     def _records(self, seen: Datagram) -> None:
         data, at = seen.data, 0
+        self._sides[seen.side].is_cut |= seen.is_cut
         while at + 13 <= len(data) and 20 <= data[at] <= 26:
             kind, epoch = data[at], int.from_bytes(data[at + 3 : at + 5], "big")
             if kind == CONNECTION_ID_RECORD:
@@ -101,10 +103,17 @@ class Dtls:
             elif kind == CHANGE_CIPHER_SPEC and self.handshakes and not self._sides[seen.side].encrypted:
                 self._sides[seen.side].encrypted = True
                 self._take(seen.side, CHANGE_CIPHER, b"", seen)
+                if self._lacks_messages(seen):
+                    self.handshakes[-1]["seen"] &= ~S.SEEN_SERVER_CCS
             elif kind == ALERT and len(body) == 2 and self.handshakes:
                 self.handshakes[-1].alert(seen.side, body[0], body[1])
         if at < len(data) and data[at] >> 5 == 1:  # RFC 9147 4: the header of encrypted records
             self._encrypted(seen.side, APPLICATION_DATA)
+
+    def _lacks_messages(self, seen: Datagram) -> bool:
+        """Whether a server's ChangeCipherSpec need not be right behind its hello: datagrams of it were cut, or it answers one."""
+        client_side = self.handshakes[-1]["client_side"]
+        return seen.side != client_side and (self._sides[seen.side].is_cut or self._sides[client_side].encrypted)
 
     def _encrypted(self, side: int, kind: int) -> None:
         """A record of a later epoch: only its presence can be noted."""

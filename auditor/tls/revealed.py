@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 POST_QUANTUM = ("ML-DSA", "SLH-DSA")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Revealed:
     """What was read of one handshake; certificates as DER, in the order in which they were sent."""
 

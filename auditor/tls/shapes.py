@@ -80,7 +80,7 @@ def _extensions(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += 4 + size
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ClientShape:
     """A ClientHello without what differs between connections. Lists are code points in the order offered."""
 
@@ -188,7 +188,7 @@ class ClientShape:
         }
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ServerShape:
     """A ServerHello without what differs between connections."""
 

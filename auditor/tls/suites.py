@@ -44,7 +44,8 @@ NAMES = tuple(Properties._fields)
 
 
 def _first(words: tuple[str, ...], text: str, otherwise: str) -> str:
-    return next((word for word in words if re.search(rf"(?:^|_){word}(?:_|$|L)", text)), otherwise)
+    parts = f"_{text}_"
+    return next((word for word in words if f"_{word}_" in parts or f"_{word}L" in parts), otherwise)
 
 
 def _properties(suite: Suite) -> Properties:

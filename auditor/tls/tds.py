@@ -6,7 +6,7 @@ TDS goes on in clear behind it, and that is reported.
 
 from dataclasses import dataclass, field
 
-from auditor.flows.state import UPGRADE_ASKED, UPGRADE_REFUSED
+from auditor.flows.state import UPGRADE_ASKED, UPGRADE_OF_LOGIN, UPGRADE_REFUSED
 from auditor.recognise.numbers import TDS
 from auditor.tls.carried import Carried, begins_record, ended
 from auditor.tls.datagram_messages import Datagram, FlowMarks, MessageArrays, Messages
@@ -58,11 +58,13 @@ class Tds:
         elif session.handshake is not None:
             self.shown.clear = TDS  # it goes on in clear after TLS
         else:
-            self._negotiate(_encryption(body))
+            self._negotiate(_encryption(body), answers=data[0] == PRELOGIN_RESPONSE)
         return True
 
-    def _negotiate(self, wanted: int | None) -> None:
-        """What a PRELOGIN message says of encryption."""
+    def _negotiate(self, wanted: int | None, *, answers: bool) -> None:
+        """What a PRELOGIN message says of encryption: where the server answers that it is off, TLS protects the log-in alone."""
+        if answers and wanted == OFF:
+            self.shown.upgrade |= UPGRADE_OF_LOGIN
         if wanted in (ON, REQUIRED):
             self.shown.upgrade |= UPGRADE_ASKED
         elif wanted == NOT_SUPPORTED and self.shown.upgrade:

@@ -6,6 +6,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.lab import protocols as p
 from tests.lab import variants as v
 from tests.lab import world as w
 from tests.lab.test_variants import wrong
@@ -51,6 +52,8 @@ SENT = st.one_of(
     st.builds(_tunnelled, st.builds(_arp, ADDRESSES, MACS, INSIDE, ADDRESSES), HEADERS, ADDRESSES, PLACES),
     st.builds(v.mirrored, MADE_UP, ADDRESSES, PLACES),
     st.builds(v.one_sided_session, PLACES),
+    st.builds(lambda build, *about: build(*about), st.sampled_from([*p.PROTOCOLS.values()]), ADDRESSES, MACS, PLACES),
+    st.builds(p.nested, MADE_UP, st.sampled_from([*p.HEADS.values()]), PLACES),
 )
 TOPOLOGIES = st.sampled_from([v.ALL, v.ALL.replace(f'peer_mac = "{w.AWS1}"\n', ""), w.SITE + v.VPC])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests import wire
+from tests.lab import protocols as p
 from tests.lab import world as w
 from tests.lab.world import Frame, Wire
 
@@ -136,6 +137,10 @@ def _spoofed(at: Layout, flags: str) -> list[Frame]:
 
 
 # What an outsider can send: from the internet, and as a machine on a LAN.
+def _forged_in(head: bytes) -> Callable[[Layout], list[Frame]]:
+    return lambda _: p.nested(forged(), head, LAN)
+
+
 OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "ARP on the flow's VLAN": lambda at: [w.arp(AMAZON, at.wire.far, at.wire.vlan if isinstance(at.wire.vlan, int) else None)],
     "ARP of a stranger on the link's VLAN": lambda at: [w.arp(AMAZON, STRANGER, 101, 0.5)],
@@ -158,6 +163,10 @@ OUTSIDERS: dict[str, Callable[[Layout], list[Frame]]] = {
     "BGP on a LAN": lambda at: one_sided_session(LAN),
     "a SYN from the internet": lambda at: _spoofed(at, "SA"),
     "a RST from the internet": lambda at: _spoofed(at, "R"),
+    "all that routers and hosts say": lambda at: [
+        frame for place in (INTERNET, LAN) for build in p.PROTOCOLS.values() for frame in build(AMAZON, at.wire.far, place)
+    ],
+    **{f"a flow in a {name}": _forged_in(p.HEADS[name]) for name in ("pseudowire", "backbone")},
     "a DNS answer": lambda at: [
         (w.BEGIN, w.mac(w.EDGE) + w.mac(w.ISP) + w.tag(200) + wire.datagram(bytes(40), 53, 5353)[12:])
     ],
