@@ -282,6 +282,7 @@ def test_pages_of_rules_and_policies() -> None:
 def test_doctor() -> None:
     """What is installed is listed with its use."""
     child = run("doctor")
+    assert not [line for line in child.stdout.splitlines() if line != line.rstrip()]
     assert child.returncode == 0
     assert "numba" in child.stdout
     assert "dumpcap" in child.stdout

@@ -28,7 +28,7 @@ MAGIC = b"AUDITOR1"
 # numbers of protocols and of reasons, values of headers, the order of what is listed.
 FORMAT = 3
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
-AT_ONCE = 8 << 20  # bytes
+AT_ONCE = 1 << 20  # bytes; of more, copies on the way would add up
 LENGTH = 8  # bytes of the header's length
 DIGEST = 32
 # What comes up where a file is whole, and what is in it is not what an audit writes.
