@@ -12,7 +12,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +337,12 @@ SOURCES: dict[str, Callable[[Path], Iterator[Cell]]] = {
 }
 
 
+@cache
+def cells(corpus: Path, source: str) -> list[Cell]:
+    """The cells of one source; a second look at them audits nothing again."""
+    return list(SOURCES[source](corpus))
+
+
 @dataclass
 class Count:
     """Cells of one source."""
@@ -351,7 +357,7 @@ def compare(corpus: Path, source: str, answers: Any = None) -> tuple[dict[str, C
     """Counts by column, and the cells that are wrong; ``answers``: of another tshark."""
     counts: dict[str, Count] = defaultdict(Count)
     wrong = []
-    for cell in SOURCES[source](corpus) if answers is None else tshark(corpus, answers):
+    for cell in cells(corpus, source) if answers is None else tshark(corpus, answers):
         count = counts[cell.column]
         count.compared += 1
         if cell.equal:

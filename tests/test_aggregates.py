@@ -163,3 +163,57 @@ def test_damaged_frames_of_a_cable_modem(audit_bytes: Run) -> None:
             packet[chance.randrange(len(packet))] = chance.randrange(256)
         packets.append(bytes(packet[: chance.randrange(7, len(packet))]))
     assert wire.only(audit_bytes(wire.pcap(packets, link=143)).captures)["packets"] == 200
+
+
+def rndis(some: Sequence[bytes]) -> bytes:
+    """Messages of RNDIS with a frame each, one behind the other ([MS-RNDIS] 2.2.14)."""
+    sizes = [(len(frame), len(frame) + 44 + -len(frame) % 4) for frame in some]
+    heads = [struct.pack("<IIII28x", 1, whole, 36, size) for size, whole in sizes]
+    return b"".join(head + frame + bytes(-len(frame) % 4) for head, frame in zip(heads, some, strict=True))
+
+
+def ncm(some: Sequence[bytes]) -> bytes:
+    """A block of the network control model (3.2): its header, frames, and the table of pointers at the end."""
+    body, pointers = b"", b""
+    for frame in some:
+        body += bytes(-len(body) % 4)
+        pointers += struct.pack("<HH", 12 + len(body), len(frame))
+        body += frame
+    body += bytes(-len(body) % 4)
+    table = b"NCM0" + struct.pack("<HH", 12 + len(pointers), 0) + pointers + bytes(4)
+    return b"NCMH" + struct.pack("<HHHH", 12, 1, 12 + len(body) + len(table), 12 + len(body)) + body + table
+
+
+def transfer(data: bytes, link: int, kind: int = 3) -> bytes:
+    """A transfer over USB, as Linux (189, with memory mapped 220) or USBPcap (249) has it; bulk is of kind 3."""
+    if link == 249:
+        return struct.pack("<H20xBI", 27, kind, len(data)) + data
+    return struct.pack("<8xBB22xII8x", 0x53, kind, len(data), len(data)) + bytes(16 if link == 220 else 0) + data
+
+
+@pytest.mark.parametrize("link", [189, 220, 249])
+@pytest.mark.parametrize("form", [rndis, ncm])
+@pytest.mark.parametrize("size", [1, 3, 14])
+def test_frames_of_a_transfer_over_usb(
+    audit_bytes: Run, link: int, form: Callable[[Sequence[bytes]], bytes], size: int
+) -> None:
+    """Each frame that a telephone put into one transfer is a packet of its flow, and no byte is counted twice."""
+    packets = [transfer(form(some), link) for some in parted(frames(), size)]
+    flow = check(audit_bytes(wire.pcap(packets, link=link)), len(packets))
+    assert flow["client_bytes"] + flow["server_bytes"] == sum(map(len, packets))
+
+
+def test_other_transfers_over_usb(audit_bytes: Run) -> None:
+    """What disks, keyboards and control messages transfer is counted and is no flow; damaged lengths raise nothing."""
+    chance = random.Random(6)
+    packets = [transfer(bytes(range(256)), 220), transfer(frames()[3], 220, kind=2), transfer(b"", 220)]
+    for form in (rndis, ncm):
+        whole = transfer(form(frames()[:5]), 220)
+        for _ in range(100):
+            packet = bytearray(whole)
+            for _ in range(chance.randrange(1, 6)):
+                packet[chance.randrange(64, 130)] = chance.randrange(256)
+            packets.append(bytes(packet[: chance.randrange(60, len(packet))]))
+    result = audit_bytes(wire.pcap(packets, link=220))
+    assert wire.only(result.captures)["packets"] == len(packets)
+    assert wire.only(audit_bytes(wire.pcap(packets[:3], link=220)).captures)["not_ip"] == 3

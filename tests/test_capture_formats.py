@@ -189,6 +189,12 @@ def test_damaged_compression_keeps_what_could_be_unpacked(audit_bytes: Any) -> N
             base64.encodebytes(gzip.compress(bytes(99), mtime=0)),
             "a packed file in base64; decode it with: base64 -d FILE > OUT.gz",
         ),
+        (base64.b64encode(wire.pcap(PACKETS, order=">")), "a capture in base64"),
+        (b"data:application/vnd.tcpdump.pcap;base64,1MOyoQ", "a data URL"),
+        (repr(wire.pcap(PACKETS)).encode(), "bytes as Python shows them"),
+        (b"\xa5\x1cNetScaler V20 Performance Data" + bytes(99), "a NetScaler trace"),
+        (b"\0\x05\x16\x07\0\2\0\0Mac OS X", "AppleDouble"),
+        (b"Salted__" + bytes(range(128, 255)), "a file encrypted by openssl enc"),
         (b"begin 644 x.pcap\nM", "a file in uuencode; decode it with: uudecode -o OUT.pcap FILE"),
     ],
 )

@@ -84,6 +84,8 @@ def test_what_is_no_longer_judged_did_not_go(tmp_path: Path) -> None:
     kind, why = without["PTH101", "pinpoint us-east-1"]
     assert kind == "unjudged"
     assert str(why).startswith("not observable: ")
+    kind, why = without["TLS104", "pinpoint us-east-1"]
+    assert (kind, why) == ("unjudged", "nothing shows that it is between resources inside AWS")
     assert not any(kind == "went" for (rule, _), (kind, _) in without.items() if rule.startswith("PTH"))
     fewer = kinds(auditor.audit(SAMPLES / "tls1.3.pcapng", topology=site))
     assert fewer["TLS102", "ses us-east-1"] == ("unjudged", "no such traffic was seen")

@@ -61,7 +61,7 @@ def test_explanations_are_needed(corpus: Path) -> None:
     """An explanation whose cell has become equal is deleted."""
     needless = set(conformance.EXPLAINED)
     for source in {source for source, *_ in conformance.EXPLAINED}:
-        for cell in conformance.SOURCES[source](corpus):
+        for cell in conformance.cells(corpus, source):
             if not cell.equal:
                 name = cell.capture.rsplit("/", 1)[-1]
                 needless -= {(source, name, cell.column), (source, name, "*")}

@@ -1,13 +1,20 @@
 """What happened to a ClientHello: the TCP timeline of hellos that get through and of those that do not."""
 
+import random
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
+import numpy as np
 import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 import auditor
+from auditor.reading import following
+from auditor.tables.columns import mixed
+from auditor.tls import hello_tries
+from auditor.tls.hello_tries import TRY, HelloTries
 from tests import wire
 
 LARGE = wire.record(
@@ -18,7 +25,17 @@ LARGE = wire.record(
 )
 SMALL = wire.record(22, wire.client_hello())
 ANSWER = wire.record(22, wire.server_hello())
+Array = np.ndarray[Any, Any]
 Run = Callable[..., auditor.Audit]
+
+
+def try_of(flow: int, started: int, sent: int, *, pair: int = 0, answered: bool = True) -> Array:
+    """What is noted of one hello."""
+    row = np.zeros(1, TRY)
+    row["pair"] = mixed(np.array([pair]))
+    row["client_low"], row["capture"], row["frame"] = pair, -1, 7
+    row["flow"], row["started"], row["sent"], row["answered"] = flow, started, sent, answered
+    return row
 
 
 def opened(sport: int = 40_000) -> wire.Talk:
@@ -120,6 +137,41 @@ def test_a_smaller_second_try(audit_bytes: Run) -> None:
     again = opened(sport=40_001)
     hello(again, SMALL)
     again.send(1, ANSWER)
+    result = audit_bytes(wire.pcap(talk.packets + again.packets))
+    finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])
+    assert f"a smaller one of {len(SMALL)} bytes (frame 10) was answered" in finding["reason"]
+
+
+@pytest.mark.parametrize(("size", "is_later", "said"), [(300, True, True), (300, False, False), (1700, True, False)])
+def test_tries_in_pieces(monkeypatch: pytest.MonkeyPatch, size: int, is_later: bool, said: bool) -> None:
+    """Whatever batch, file or worker has the flow that came through, it is named if it was later and smaller; of very many some."""
+    source, bound = random.Random(size), 40
+    failed = [try_of(at, 5 + at, 1600, answered=False) for at in range(6)]
+    others = [try_of(1000 + at, at, 200 + at % 7, pair=1 + at % 9) for at in range(30)]
+    lost = [try_of(2000 + at, at, 900, pair=100 + at, answered=False) for at in range(400)]
+    came = [try_of(500, 90 if is_later else 1, size)]
+
+    def together(tries: list[Array], pieces: int) -> dict[int, str]:
+        source.shuffle(tries)
+        parts = [HelloTries({"a": 0}, tries[at::pieces]) for at in range(pieces)]
+        return reduce(HelloTries.merge, parts, HelloTries()).smaller()
+
+    expected = dict.fromkeys(range(6), "a smaller one of 300 bytes (frame 7) was answered") if said else {}
+    assert together([*failed, *others, *came], 1) == together([*failed, *others, *came], 5) == expected
+    monkeypatch.setattr(hello_tries, "MOST", bound)
+    few = [together([*failed, *others, *came, *lost], pieces) for pieces in (1, 2, 7, 30)]
+    assert few == [few[0]] * 4
+
+
+def test_a_batch_for_each_flow(audit_bytes: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second try is known in whichever batch its flow comes."""
+    talk = opened()
+    hello(talk)
+    talk.send(1, flags="RA")
+    again = opened(sport=40_001)
+    hello(again, SMALL)
+    again.send(1, ANSWER)
+    monkeypatch.setattr(following, "BATCHES", 1 << 60)  # no memory for more than a flow
     result = audit_bytes(wire.pcap(talk.packets + again.packets))
     finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])
     assert f"a smaller one of {len(SMALL)} bytes (frame 10) was answered" in finding["reason"]

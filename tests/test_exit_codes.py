@@ -96,11 +96,18 @@ def test_nowhere_to_print(work: Path, scratch: Path, command: str) -> None:
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_closed_standard_files(work: Path, closed: int) -> None:
-    """Where standard input, output or error is closed, no file gets its place, and all else works."""
+    """Where standard input, output or error is closed, no file gets its place; what could not be said is told, all else works."""
     done = run("pcap", "a.pcapng", "--out", "new", preexec_fn=lambda: os.close(closed))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (2 if closed == 1 else 0), done.stderr
+    assert ("standard output is closed" in done.stderr) == (closed == 1)
     assert "internal" not in done.stderr
     assert run("verify", "new").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["--version", "rules --format json"])
+def test_nothing_to_print_to(command: str) -> None:
+    """Whoever closes standard output and asks for something to be printed is told that it was not."""
+    sentence(run(*command.split(), preexec_fn=lambda: os.close(1)), "standard output is closed")
 
 
 def test_an_encoding_that_lacks_a_character(work: Path, scratch: Path) -> None:

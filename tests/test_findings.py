@@ -61,20 +61,20 @@ def gathered(*batches: tuple[Subject, Any]) -> Findings:
 
 
 def test_many_flows_make_tens_of_findings() -> None:
-    """A million failing flows from all of 10.0.0.0/8 to a thousand servers: at most 24 findings, and no flow is lost."""
+    """Two hundred thousand failing flows from all of 10.0.0.0/8 to a thousand servers: at most 24 findings, and no flow is lost."""
     random = np.random.default_rng(1)
     batches = []
     for _ in range(16):
-        clients = (10 << 24) + random.integers(0, 1 << 24, 62_500)
-        batches.append((subject(clients, random.integers(0, 1000, 62_500) ** 2 // 1000), FAIL))
+        clients = (10 << 24) + random.integers(0, 1 << 24, 12_500)
+        batches.append((subject(clients, random.integers(0, 1000, 12_500) ** 2 // 1000), FAIL))
     collected = gathered(*batches)
     reported = collected.ordered()
     assert 1 < len(reported) <= 24
-    assert sum(one.flows for one in reported) == 1_000_000
+    assert sum(one.flows for one in reported) == 200_000
     assert [one.flows for one in reported] == sorted((one.flows for one in reported), reverse=True)
     assert sum(one.service == "(other services)" for one in reported) >= 1
     assert collected.capped
-    assert all(one.reason.endswith(" (and 1 other reason)") for one in reported)
+    assert all(one.reason({}).endswith(" (and 1 other reason)") for one in reported)
 
 
 def test_networks_are_widened_only_where_there_are_many() -> None:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import re
 import resource
 import struct
@@ -9,11 +10,13 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import auditor
-from auditor.capture import archives, compression
+from auditor.capture import archives, compression, zip_list
+from auditor.capture.stretches import OpenFile
 from tests import wire
 
 CAPTURE = wire.pcap(wire.Talk(sport=1001).open().packets)
@@ -110,8 +113,11 @@ def test_each_member_of_a_large_archive_is_opened_by_itself(tmp_path: Path, meth
     assert len(found) == 3000
 
 
-def zipped(*listed: tuple[bytes, int, dict[str, int]]) -> bytes:
-    """A ZIP archive of one packed capture that is listed by these names, at these places behind its own, with these values."""
+def zipped(*listed: tuple[bytes, int, dict[str, int]], extra: bytes = b"") -> bytes:
+    """A ZIP archive of one packed capture that is listed by these names, at these places behind its own, with these values.
+
+    ``extra``: the extra fields of the last one.
+    """
     packer = zlib.compressobj(wbits=-15)
     packed = packer.compress(CAPTURE) + packer.flush()
     local = b"PK\3\4" + struct.pack("<HHHIIIIHH", 20, 0, 8, 0, zlib.crc32(CAPTURE), len(packed), len(CAPTURE), 1, 0)
@@ -119,10 +125,13 @@ def zipped(*listed: tuple[bytes, int, dict[str, int]]) -> bytes:
     for name, place, values in listed:
         sizes = values.get("packed", len(packed)), values.get("unpacked", len(CAPTURE))
         flags, method, check = values.get("flags", 0), values.get("method", 8), values.get("check", zlib.crc32(CAPTURE))
+        fields = extra if (name, place, values) is listed[-1] else b""
+        lengths = len(name), len(fields)
         directory += (
             b"PK\1\2"
-            + struct.pack("<HHHHIIIIHHHHHII", 20, 20, flags, method, 0, check, *sizes, len(name), 0, 0, 0, 0, 0, place)
+            + struct.pack("<HHHHIIIIHHHHHII", 63, 255, flags, method, 0, check, *sizes, *lengths, 0, 0, 0, 0, place)
             + name
+            + fields
         )
     return (
         data
@@ -152,6 +161,71 @@ def test_a_member_of_a_zip_archive_that_cannot_be_is_told(tmp_path: Path, what: 
     (error,) = result.errors
     assert words in error
     assert len(error) < 300
+
+
+UTF_8, WIDE = 1 << 11, (1 << 32) - 1
+ODD = {
+    "a name that is not UTF-8": (b"b\xe9.pcap", {"flags": UTF_8}, b"", "a.zip/b\\xe9.pcap"),
+    "a name in no code page": (b"b\xe9.pcap", {}, b"", "a.zip/b\u0398.pcap"),
+    "a name with a NUL": (b"b\0.pcap", {}, b"", "a.zip/b\\x00.pcap"),
+    "an extra field that is too long": (b"b.pcap", {}, b"\x75\x70\xff\xff", "a.zip/b.pcap"),
+    "a part of an extra field": (b"b.pcap", {}, b"\1\0\x08", "a.zip/b.pcap"),
+    "a size of eight bytes": (b"b.pcap", {"unpacked": WIDE}, struct.pack("<HHQ", 1, 8, 5), "a.zip/b.pcap"),
+    "a size that is nowhere": (b"b.pcap", {"packed": WIDE}, b"", "b.pcap: is not to be found"),
+    "a size that is cut": (b"b.pcap", {"packed": WIDE}, b"\1\0\x08\0\0\0", "b.pcap: is not to be found"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_member_of_a_zip_archive_hides_no_other(tmp_path: Path, what: str) -> None:
+    """Whatever one member is called, and whatever else is said of it, the archive's others are read; it is read or told."""
+    name, values, extra, words = ODD[what]
+    path = wire.write(tmp_path, zipped((b"a.pcap", 0, {}), (name, 0, values), extra=extra), "a.zip")
+    first, second = archives.members(path) or []
+    assert first.name == f"{path}/a.pcap"
+    assert words in f"{second.name}: {second.refusal}"
+
+
+def test_members_before_damage_in_a_list_are_read(tmp_path: Path) -> None:
+    """Where the list of a ZIP archive is damaged, what it lists before is there, and one sentence says that there may be more."""
+    data = bytearray(zipped((b"a.pcap", 0, {}), (b"b.pcap", 0, {})))
+    at = data.rindex(b"PK\1\2")
+    data[at : at + 4] = b"none"
+    first, told = archives.members(wire.write(tmp_path, bytes(data), "a.zip")) or []
+    assert first.open is not None
+    assert first.open().read(1 << 20) == CAPTURE
+    assert str(told.refusal) == "an archive that cannot be read to its end (its list of members is damaged)"
+
+
+def test_zip_archives_as_libraries_and_tools_write_them(tmp_path: Path) -> None:
+    """With a comment, behind another file, with sizes of eight bytes, as a stream: each lists what Python's library lists."""
+
+    class OneWay(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    def made(target: io.BytesIO, **kind: Any) -> bytes:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("a.pcap", "b\u00e9.pcap", "folder/"):
+                with archive.open(zipfile.ZipInfo(name), "w", **kind) as member:
+                    member.write(b"" if name.endswith("/") else CAPTURE)
+            archive.comment = b"PK\5 a comment" * 3
+        return target.getvalue()
+
+    whole = made(io.BytesIO())
+    for data in (
+        whole,
+        made(io.BytesIO(), force_zip64=True),
+        made(OneWay()),
+        b"#!/bin/sh\nexec unzip\n" + whole,
+        whole + b"rest",
+    ):
+        path = wire.write(tmp_path, data, "a.zip")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            theirs = [(one.filename, one.header_offset, one.file_size) for one in archive.infolist()]
+        ours, _, damage = zip_list.entries(OpenFile(path))
+        assert [(one.name, one.begin, one.unpacked) for one in ours] == theirs
+        assert damage is None
 
 
 @pytest.mark.parametrize(

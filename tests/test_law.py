@@ -15,6 +15,8 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import ARP, Ether
 
 import auditor
 from auditor.reading.sources import LOOKED_AT
@@ -151,6 +153,36 @@ def test_frames_of_macsec_in_several_files(tmp_path: Path) -> None:
     assert cuts.said(pieces, cut) == cuts.said(whole)
     row = wire.only(pieces.network)
     assert (row["capture"], row["frame"], row["count"]) == (str(cut.paths[0]), 1, 4)
+
+
+def test_who_told_an_address_first(tmp_path: Path) -> None:
+    """Of BGP and ARP that show the same address the packet that came first counts, also where both are read at one time."""
+    bgp = Ether(src="02:00:00:00:00:07") / IP(src="10.0.0.7", dst="10.0.0.8", ttl=1) / TCP(sport=179, dport=40_000)
+    arps = [
+        Ether(src=mac) / ARP(op=2, hwsrc=mac, psrc=address, pdst="10.0.0.8")
+        for mac, address in (("02:00:00:00:00:07", "10.0.0.7"), ("02:00:00:00:00:09", "10.0.0.9"))
+    ]
+    data = wire.pcap([(wire.SECOND * (5 + min(k, 1)), bytes(one)) for k, one in enumerate([bgp, *arps])])
+    whole = auditor.audit(wire.write(tmp_path, data))
+    assert whole.network["told_by"].tolist() == ["BGP", "ARP"]
+    cut = cuts.cut_pcap(data, tmp_path, range(3))
+    expected = cuts.said(whole)
+    assert cuts.said(auditor.audit(cut.paths), cut) == expected
+
+
+def test_addresses_of_one_time_come_in_one_order(tmp_path: Path) -> None:
+    """What two files show at the same time is told in an order of its own, whatever these are called."""
+    frames = []
+    for number in (9, 7, 8):
+        mac = f"02:00:00:00:00:0{number}"
+        frames.append(bytes(Ether(src=mac) / ARP(op=2, hwsrc=mac, psrc=f"10.0.0.{number}", pdst="10.0.0.1")))
+    data = wire.pcap([(wire.SECOND, one) for one in frames])
+    found = []
+    for name in ("", "acb"):
+        cut = cuts.cut_pcap(data, tmp_path, range(3), name or "piece")
+        names = [path.rename(tmp_path / (name[k : k + 1] + path.name)) for k, path in enumerate(cut.paths)]
+        found.append(auditor.audit(names).network["subject"].tolist())
+    assert found == [["10.0.0.7", "10.0.0.8", "10.0.0.9"]] * 2
 
 
 def test_packets_of_a_flow_in_several_files(tmp_path: Path) -> None:

@@ -89,3 +89,11 @@ def test_a_diff_tells_that_two_versions_made_the_audits(ours: Path, changed: Cha
         ("differs", OTHER, auditor.__version__)
     ]
     assert not [one for one in compared.basis(theirs, theirs) if one.about == "auditor"]
+
+
+def test_results_are_not_taken_for_a_history(ours: Path) -> None:
+    """Whoever mistakes one folder for the other is told which is which, not that a file of theirs is wrong."""
+    with pytest.raises(
+        AuditError, match=r"holds the results of an audit; a history is the folder that --history named"
+    ):
+        auditor.history(ours)

@@ -61,6 +61,12 @@ def segment_routing(frame: bytes) -> Any:
     return E / IPv6(src="2001:db8:f::1", dst="2001:db8:f::2", nh=43) / Raw(header + frame)
 
 
+def stt(frame: bytes, tag: int) -> bytes:
+    """A frame behind a header that looks like TCP's, of draft-davie-stt 3.1, and STT's own."""
+    inside = bytes(4) + struct.pack(">HHQH", 1460, tag, 7, 0) + frame
+    return struct.pack(">HHHHIBBHHH", 50_000, 7471, len(inside), 0, 9, 0x50, 0x18, 0, 0, 0) + inside
+
+
 OVERLAYS: dict[str, tuple[str | None, Frame]] = {
     "vxlan-gpe, ip": ("vxlan:7", lambda f, v: gpe(1 if v == 4 else 2, f[14:])),
     "vxlan-gpe, frame": ("vxlan:7", lambda f, v: gpe(3, f)),
@@ -107,6 +113,8 @@ OVERLAYS: dict[str, tuple[str | None, Frame]] = {
         lambda f, v: in_ip(47, b"\x20\0\x89\x09\0\0\0\x28" + kind(v) + b"\1\1\0\1\0\0" + f[14:]),
     ),
     "gre of Aruba": ("gre", lambda f, v: in_ip(47, b"\0\0\x83\0" + aggregate(f, True))),
+    "register of pim": ("pim", lambda f, v: in_ip(103, b"\x21\0\0\0" + bytes(4) + f[14:])),
+    "stt": ("stt", lambda f, v: in_ip(6, stt(f, 0))),
     "time stamp of a tap": (None, lambda f, v: f[:12] + b"\xd2\x8b\0\1\0\x10" + bytes(8) + f[12:]),
     "short time stamp of a tap": (None, lambda f, v: f[:12] + b"\xd2\x8b\0\1\0\x21" + bytes(6) + f[12:]),
     "wccp 2": ("gre", lambda f, v: OUTER / GRE(proto=0x883E) / Raw(b"\1\0\0\0" + f[14:])),
@@ -183,6 +191,10 @@ LINKS: dict[str, tuple[int, Frame]] = {
     "Marvell": (284, lambda f, v: f[:12] + b"\xc0\x10\0\1" + f[12:]),
     "Marvell with a type": (285, lambda f, v: f[:12] + b"\xda\xda\0\0\xc0\x10\0\1" + f[12:]),
     "Windows loopback": (0, lambda f, v: struct.pack("<I", 2 if v == 4 else 23) + f[14:]),
+    "multilink frame relay": (182, lambda f, v: b"\xc0\1\x18\x41\3" + (b"\xcc" if v == 4 else b"\x8e") + f[14:]),
+    "usb of Linux": (189, lambda f, v: b"\0" * 8 + b"S\3" + bytes(38) + f),
+    "usb of Linux, memory-mapped": (220, lambda f, v: b"\0" * 8 + b"S\3" + bytes(54) + f),
+    "usb of Windows": (249, lambda f, v: b"\x1b\0" + bytes(20) + b"\3" + struct.pack("<I", len(f)) + f),
     "cooked v2 with llc": (276, lambda f, v: struct.pack(">HHIHBB8s", 4, 0, 3, 1, 0, 6, f[6:12]) + SNAP + f[12:]),
 }  # fmt: skip
 

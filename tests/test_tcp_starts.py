@@ -1,6 +1,7 @@
 """The stream of a connection is that which the other side acknowledges."""
 
 import itertools
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -190,3 +191,79 @@ def test_a_stream_whose_beginning_is_lost(audit_bytes: Run) -> None:
         "server_only",
         "part of the client's side is missing from the capture",
     )
+
+
+GREETING = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO me\r\n"), ("s", b"250 STARTTLS\r\n")]
+SMTP = [*GREETING, ("c", b"STARTTLS\r\n"), ("s", b"220 go ahead\r\n")]
+OPENINGS = {
+    "simultaneous open": "cS sS cSA sSA",
+    "simultaneous open, the server's SYN first": "sS cS sSA cSA",
+    "split handshake": "cS sS cSA sA",
+    "split handshake after an acknowledgement": "cS sA sS cSA sA",
+    "four segments": "cS sA sS cA",
+}
+
+
+@pytest.mark.parametrize("name", OPENINGS)
+@pytest.mark.parametrize("before", [[], SMTP])
+def test_connections_that_both_sides_open(audit_bytes: Run, name: str, before: list[tuple[str, bytes]]) -> None:
+    """Where both sides send a SYN (RFC 9293 3.5), what they say tells who is the client, whoever speaks first."""
+    talk = wire.Talk(dport=50_025)
+    begin = list(talk.next)
+    for segment in OPENINGS[name].split():
+        side = "cs".index(segment[0])
+        talk.send(side, flags=segment[1:], at=begin[side] if segment != "sA" else begin[side] + 100_000)
+        talk.next[side] = begin[side] + 1
+    talk.play([*before, ("c", HELLO), ("s", ANSWER), *REST])
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert is_complete(result)
+    assert wire.only(result.flows)["client_port"] == 40_000
+
+
+LATER = {  # numbers of the later connection, whether the earlier one was closed, seconds between both, whether there is a SYN
+    "the same number after FINs": ((1000, 9000), True, 1, True),
+    "the same number, and the earlier one was silent": ((1000, 77_000), False, 60, True),
+    "no SYN, higher numbers": ((600_000_000, 700_000_000), True, 1, False),
+    "no SYN, lower numbers": ((4_000_000_000, 4_100_000_000), True, 1, False),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_ports_that_are_used_again(audit_bytes: Run, name: str) -> None:
+    """A later connection on the same ports is a flow of its own, also with the same number or without its SYN."""
+    numbers, closed, pause, syn = LATER[name]
+    one, two = wire.Talk().open().play([("c", HELLO), ("s", ANSWER), *REST]), wire.Talk(isn=numbers)
+    if closed:
+        one.close()
+    if syn:
+        two.open()
+    two.play([("c", wire.record(22, wire.client_hello("later.example"))), ("s", ANSWER), *REST])
+    begin = 1_700_000_000 * wire.SECOND
+    stamped = [(begin + at, packet) for at, packet in enumerate(one.packets)]
+    stamped += [(begin + pause * wire.SECOND + at, packet) for at, packet in enumerate(two.packets)]
+    result = audit_bytes(wire.pcap(stamped, nanoseconds=True))
+    names = [(row["server_name"], row["status"]) for row in result.handshakes.to_dict("records")]
+    assert names == [("pinpoint.us-east-1.amazonaws.com", "complete"), ("later.example", "complete")]
+    assert len(result.flows) == 2
+
+
+def test_what_is_sent_again_after_the_end_is_no_connection(audit_bytes: Run) -> None:
+    """Data and FINs sent again, a late acknowledgement and a RST of number 0 belong to the connection that has ended."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER), *REST]).close()
+    talk.send(0, HELLO, at=1001)
+    talk.send(1, ANSWER, at=9001)
+    talk.send(1, flags="FA", at=talk.next[1] - 1)
+    talk.send(0, flags="A")
+    talk.send(0, flags="R", at=0)
+    wire.only(audit_bytes(wire.pcap(talk.packets)).flows)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_no_length_and_a_check_sequence(audit_bytes: Run, version: int) -> None:
+    """IP without a length, as segmentation offload writes it, in frames whose check sequence was captured: it is no payload."""
+    ends: Any = {"client": "2001:db8::1", "server": "2001:db8::2"} if version == 6 else {}
+    talk = wire.Talk(**ends).open().play([("c", HELLO), ("s", ANSWER), *REST])
+    at = 16 if version == 4 else 18
+    frames = [packet[:at] + b"\0\0" + packet[at + 2 :] for packet in talk.packets]
+    checked = [frame + zlib.crc32(frame).to_bytes(4, "little") for frame in frames]
+    assert is_complete(audit_bytes(wire.pcap(checked)))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import auditor
-from auditor.cli import terminal
+from auditor.cli import summary, terminal
 from auditor.report import overview
 from auditor.report.causes import causes
 from auditor.report.problems import problems
@@ -178,6 +178,26 @@ def test_what_a_policy_judges_of_all_traffic_is_judged(no_aws: Path, tmp_path: P
     text = run("pcap", no_aws, "--policy", tmp_path / "ours.toml", COLUMNS="300").stdout
     assert text.startswith("Of 1 judged flow")
     assert "Other flows, not judged: 1 dns" in text
+
+
+def test_no_findings_is_said_of_what_was_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where flows could not be judged in full, that there are no findings is no good news and not green."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello("www.example.org")))])
+    result = auditor.audit(wire.write(tmp_path, wire.pcap(talk.packets)), all_traffic=True)
+    assert "could not be judged in full" in result.answer
+    summary.show(result)
+    assert "No findings in what could be judged." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("0x0305", "TLS 0x0305"), ("0xfefa", "DTLS 0xfefa"), ("0x0100", "DTLS 0x0100"), ("smb-clear", "smb in clear")],
+)
+def test_protocols_are_said_in_words(name: str, words: str) -> None:
+    """A number or a name of ours does not stand alone where people read; versions without a name are versions all the same."""
+    assert overview.protocol_words(name) == words
+    assert overview.is_version(words) == name.startswith("0x")
+    assert not overview.is_version(overview.protocol_words("ssh"))
 
 
 def test_private_is_never_said_alone() -> None:

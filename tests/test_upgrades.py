@@ -37,6 +37,7 @@ TALKS: dict[str, list[tuple[str, bytes]]] = {
     "postgresql, after GSS": [("c", b"\0\0\0\x08\x04\xd2\x16\x30"), ("s", b"N"), ("c", b"\0\0\0\x08\x04\xd2\x16\x2f"), ("s", b"S")],
     "vnc": [("s", b"RFB 003.008\n"), ("c", b"RFB 003.008\n"), ("s", b"\1\x13"), ("c", b"\x13"), ("s", b"\0\2"), ("c", b"\0\2"), ("s", b"\0\2\0\0\1\2\0\0\1\4"), ("c", b"\0\0\1\4"), ("s", b"\1")],
     "mysql": [("s", b"\x4a\0\0\0\x0a8.0.36\0" + bytes(64)), ("c", b"\x20\0\0\1\x85\xae\xff\1" + bytes(28))],
+    "nbd": [("s", b"NBDMAGICIHAVEOPT\0\3"), ("c", b"\0\0\0\3IHAVEOPT\0\0\0\5\0\0\0\0"), ("s", b"\0\3\xe8\x89\x04\x55\x65\xa9\0\0\0\5\0\0\0\1\0\0\0\0")],
     "rdp": [("c", b"\3\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\1\0\0\0"), ("s", b"\3\0\0\x13\x0e\xd0\0\0\x124\0\2\0\x08\0\1\0\0\0")],
     "socks": [("c", b"\5\1\0"), ("s", b"\5\0"), ("c", b"\5\1\0\3\x0bexample.org\1\xbb"), ("s", b"\5\0\0\1" + bytes(6))],
     "http, upgrade of a printer": [("c", b"OPTIONS * HTTP/1.1\r\nHost: p\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n"), ("s", b"HTTP/1.1 101 Switching Protocols\r\n\r\n")],
@@ -51,6 +52,21 @@ def test_tls_inside(audit_bytes: Run, name: str) -> None:
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert (row["starttls"], row["status"], flow["upgrade"]) == (name.partition(",")[0], "complete", "used")
     assert flow["client_port"] == 40_000
+
+
+@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize("syn", [True, False])
+def test_a_hello_in_the_segment_of_its_request(audit_bytes: Run, name: str, syn: bool) -> None:
+    """A client that waits for no answer, and a server that puts its answer and ServerHello together; also without what came before."""
+    talk = TALKS[name]
+    last = max(at for at, (who, _) in enumerate(talk) if who == "c")
+    together = [("c", talk[last][1] + HELLO), ("s", b"".join(said for _, said in talk[last + 1 :]) + ANSWER)]
+    connection = wire.Talk(dport=5555)
+    if syn:
+        connection.open().play(talk[:last])
+    row = wire.only(audit_bytes(wire.pcap(connection.play(together).packets)).handshakes)
+    assert (row["status"], row["server_name"]) == ("complete", "pinpoint.us-east-1.amazonaws.com")
+    assert row["starttls"] == name.partition(",")[0] or not syn
 
 
 @pytest.mark.parametrize("spoken", [b"\xff\xfd\x2e", b"\0\0\0\0", b"\2\0", b"\x80"])

@@ -5,14 +5,12 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
-from auditor.decode import frames
-from auditor.flows import frame_columns
 from auditor.flows.state import SEEN_EARLY_DATA, SEEN_SERVER_HELLO
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
 from auditor.tables.columns import MISSING, Numbers, Texts
 from auditor.tables.versions import rank_of
-from auditor.tls.delivery import ANSWERED, FAILURES, NOT_KNOWN
+from auditor.tls.delivery import FAILURES, NOT_KNOWN
 
 Array = np.ndarray[Any, Any]
 SHORTEST_EXCHANGE = 256  # bytes: SSH's shortest lists of algorithms, and a public key
@@ -332,20 +330,9 @@ def _ranks(names: Texts) -> Array:
 
 def _hello_reasons(described: Described) -> Array:
     """What happened to the hellos of flows whose hello may not have got through, in words; None for the others."""
-    rows, ends, place, delivery = described.rows, described.ends, described.handshake, described.delivery
-    shakes, at = rows.handshakes, rows.handshake_flow
-    clients, servers = ends.client_high[at] ^ ends.client_low[at], ends.server_high[at] ^ ends.server_low[at]
-    whole = frame_columns.wholes(shakes["client_frame"], described.flows.captures)
+    place, delivery = described.handshake, described.delivery
     reasons = np.full(len(place), None, object)
     has = np.flatnonzero(place >= 0)
     for flow in has[np.isin(delivery.outcome[place[has]], FAILURES)].tolist():
-        k = int(place[flow])
-        same = (clients == clients[k]) & (servers == servers[k]) & (whole == whole[k])
-        same &= shakes["started"] > shakes["started"][k]
-        smaller = same & (delivery.outcome == ANSWERED) & (delivery.sent < delivery.sent[k])
-        reasons[flow] = delivery.reason(k)
-        if smaller.any():
-            other = int(np.flatnonzero(smaller)[0])
-            where = frames.words(int(shakes["client_frame"][other]), described.flows.captures)
-            reasons[flow] += f"; a smaller one of {delivery.sent[other]} bytes (frame {where}) was answered"
+        reasons[flow] = delivery.reason(int(place[flow]))
     return reasons

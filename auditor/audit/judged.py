@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from auditor.audit.described import Described
 from auditor.audit.opened import Opened, OpenedFacts
 from auditor.audit.totals import Totals
 from auditor.flows.oriented import address_text
@@ -16,6 +17,7 @@ from auditor.policy.findings import Subject, networks
 from auditor.tables import arrow, value_sets
 from auditor.tables.columns import Texts, first_of_each, mixed
 from auditor.tls.delivery import FAILURES
+from auditor.tls.hello_tries import SeenHellos
 
 Array = np.ndarray[Any, Any]
 
@@ -45,8 +47,23 @@ def judge(opened: Opened, evaluation: Evaluation, totals: Totals) -> Judged:
     subjects = subject(opened)
     worst, verdicts = evaluation.batch(OpenedFacts(opened), subjects, totals.verdicts)
     totals.round_trips.add(described.rows.flows["round_trip"], way.path)
+    totals.hellos.add(_hellos(described))
     totals.summary.add(way, described.tls_version, described.protocol, described.is_tls, worst, scope)
     return Judged(opened, worst, verdicts)
+
+
+def _hellos(described: Described) -> SeenHellos:
+    """The handshakes of a batch, with what became of their hellos."""
+    rows = described.rows
+    return SeenHellos(
+        rows.handshakes,
+        rows.handshake_flow,
+        rows.flows["identifier"],
+        described.handshake,
+        described.ends,
+        described.delivery,
+        described.flows.captures,
+    )
 
 
 def subject(opened: Opened) -> Subject:

@@ -123,7 +123,8 @@ class Run:
         self.sink.write("captures", totals.captures.table())
         self.sink.write("witnesses", witnesses_table(witnesses))
         self.sink.write("certificates", totals.certificates.table())
-        self.sink.write("findings", findings_table(findings, evaluation.policy_of()))
+        further = {"hello-delivery": totals.hellos.smaller()}
+        self.sink.write("findings", findings_table(findings, evaluation.policy_of(), further))
         if self.keeping is not None:
             self.keeping.finish(self._ended(), audit_settings.values(options, pipeline.inside, pipeline.ranges))
             if self.keeping.is_last and self.keeping.state is not None:

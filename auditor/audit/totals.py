@@ -8,6 +8,7 @@ from auditor.paths.witnesses import WitnessTotals
 from auditor.policy.totals import Summary, VerdictTotals
 from auditor.reading.captures import Captures
 from auditor.tls.certificates import Certificates
+from auditor.tls.hello_tries import HelloTries
 
 
 @dataclass(eq=False, repr=False)
@@ -25,6 +26,7 @@ class Totals:
     witnesses: WitnessTotals = field(default_factory=WitnessTotals)
     verdicts: VerdictTotals = field(default_factory=VerdictTotals)
     summary: Summary = field(default_factory=Summary)
+    hellos: HelloTries = field(default_factory=HelloTries)
 
     def merge(self, other: "Totals") -> "Totals":
         """What both add up to; neither is added to after that."""
@@ -36,4 +38,5 @@ class Totals:
             witnesses=self.witnesses.merge(other.witnesses),
             verdicts=self.verdicts.merge(other.verdicts),
             summary=self.summary.merge(other.summary),
+            hellos=self.hellos.merge(other.hellos),
         )

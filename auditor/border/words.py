@@ -1,6 +1,9 @@
 """Numbers with the words that they are of: one is never several."""
 
+from auditor.border.text import printable
+
 BETWEEN = "; "  # sentences in one cell, none of which has it inside
+LONGEST_VERSION = 40  # characters that are shown of what may be anything
 
 
 def agreed(count: int, one: str, several: str | None = None) -> str:
@@ -11,3 +14,12 @@ def agreed(count: int, one: str, several: str | None = None) -> str:
 def counted(count: int, one: str, several: str | None = None) -> str:
     """A number for people, and the words that agree with it."""
     return f"{count:,} {agreed(count, one, several)}"
+
+
+def by_version(theirs: object, ours: str) -> str:
+    """By which version of the auditor something was written, and which reads it; what is not said is left open."""
+    if not isinstance(theirs, str) or not theirs:
+        return "by another version"
+    if theirs == ours:
+        return f"by another state of auditor {ours}"
+    return f"by auditor {printable(theirs[:LONGEST_VERSION])}, and this is {ours}"

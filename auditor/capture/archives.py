@@ -35,7 +35,7 @@ STEP = 1 << 20
 NAMES = (".pcap", ".pcapng", ".cap", ".erf")
 LONGEST_NAME = 4096  # bytes of a path (PATH_MAX)
 DAMAGE: tuple[type[BaseException], ...] = (InputError, *damage())
-TROUBLE: tuple[type[BaseException], ...] = (*DAMAGE, tarfile.TarError, *zipped.DAMAGE)
+TROUBLE: tuple[type[BaseException], ...] = (*DAMAGE, tarfile.TarError, *tarred.NOT_ITS_OWN)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _damaged(name: str, error: BaseException) -> Member:
 def _reason(error: BaseException) -> str:
     if isinstance(error, RecursionError):
         return "its headers have headers of their own without end"
-    if isinstance(error, (ValueError, *zipped.NOT_ITS_OWN)):
+    if isinstance(error, (ValueError, *tarred.NOT_ITS_OWN)):
         return "its headers are damaged"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 

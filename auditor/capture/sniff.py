@@ -4,9 +4,8 @@ import re
 
 from auditor.border.words import counted
 from auditor.capture.as_text import PCAPNG_AS_TEXT
-from auditor.capture.text_forms import form_of
+from auditor.capture.text_forms import EDITCAP, NO_PACKETS, form_of
 
-EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
 AS_UTF_8 = "iconv -f UTF-16 -t UTF-8"  # what PowerShell's > wrote
 AS_TEXT = "that was transferred as text, which destroys it; transfer it as binary"
 IN_BASE64 = "in base64; decode it with: base64 -d FILE > OUT"
@@ -43,11 +42,28 @@ LOOKS = (
     (b"iptrace ", f"an AIX iptrace; {EDITCAP}"),
     (b"\x7fver", f"an OmniPeek capture; {EDITCAP}"),
     (b"\x05VNF", f"a Visual Networks capture; {EDITCAP}"),
-    (b"NetScaler", f"a NetScaler trace; {EDITCAP}"),
+    (b"ObserverPktBuffer", f"a capture of Observer; {EDITCAP}"),
+    (b"\xaa\xaa\xaa\xaa", f"a 5Views capture; {EDITCAP}"),
+    (b"\x01\x10\x4c\x00", f"a LANalyzer capture; {EDITCAP}"),
+    (b"\x54\x52\x00\x64\x00", f"an HP-UX nettl trace; {EDITCAP}"),
+    (b"\0\0\0\1\0\0\0\0\0\7\xd0\0", f"an HP-UX nettl trace; {EDITCAP}"),
+    (b"EyeSDN", f"an EyeSDN trace; {EDITCAP}"),
+    (b"Session Transcript", f"a Catapult DCT2000 trace; {EDITCAP}"),
+    (b"\x0c\xa5", f"NetFlow records of nfdump; {NO_PACKETS}"),
+    (b"\0\x05\x16\x07", "what macOS keeps beside a file (AppleDouble); give the file itself, whose name does not begin with ._"),
+    (b"\xd0\xcf\x11\xe0", "a mail or document of Microsoft Office; save the capture out of it"),
+    (b"ElfFile\0", f"a Windows event log; {NO_PACKETS}"),
+    (b"Salted__", "a file encrypted by openssl enc; decrypt it first"),
+    (b"age-encryption.org/", "a file encrypted by age; decrypt it first"),
+    (b"-----BEGIN PGP MESSAGE", "a file encrypted by PGP; decrypt it first"),
     (b"btsnoop\0", "a Bluetooth capture (btsnoop); no IP is in it"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; get that with: git lfs pull"),
     (b"1MOyo", f"a capture {IN_BASE64}.pcap"),
     (b"TTyyo", f"a capture {IN_BASE64}.pcap"),
+    (b"obLD1", f"a capture {IN_BASE64}.pcap"),
+    (b"obI8T", f"a capture {IN_BASE64}.pcap"),
+    (b"data:", "a data URL; decode it with: cut -d, -f2- FILE | base64 -d > OUT.pcap"),
+    (b"b'\\x", "bytes as Python shows them; write the bytes themselves, to a file opened with mode wb"),
     (b"Cg0NC", f"a capture {IN_BASE64}.pcapng"),
     (b"H4sI", f"a packed file {IN_BASE64}.gz"),
     (b"KLUv/", f"a packed file {IN_BASE64}.zst"),
@@ -62,7 +78,10 @@ LOOKS = (
     (b"#!", "a script"),
     (b"-----BEGIN", "a PEM file"),
 )  # fmt: skip
-KEY_LOG = (b"CLIENT_RANDOM ", b"CLIENT_HANDSHAKE_TRAFFIC_SECRET ", b"CLIENT_TRAFFIC_SECRET_0 ", b"# SSL/TLS secrets")
+KEY_LOG = re.compile(
+    rb"# SSL/TLS secrets|RSA [0-9a-f]{16} |(?:CLIENT|SERVER|EARLY_EXPORTER|EXPORTER)(?:_[A-Z]+)+(?:_0)? [0-9a-f]{2,} ",
+    re.IGNORECASE,
+)
 TEXT_MARKS = (b"\xef\xbb\xbf",)
 BYTE_ORDER_MARKS = (*TEXT_MARKS, b"\xff\xfe", b"\xfe\xff")
 # How captures, and what they are packed in, begin behind something else: what a program said before it wrote one, say.
@@ -83,8 +102,10 @@ def looks_like(head: bytes) -> str:
             return words
     if head[257:262] == b"ustar":
         return "a tar archive; give it as a file, or unpack it first"
-    if head.startswith(KEY_LOG):
+    if KEY_LOG.match(head):
         return "a TLS key log"
+    if b"NetScaler" in head[:16]:
+        return f"a NetScaler trace; {EDITCAP}"
     if is_event_trace(head):
         return "a Windows event trace (ETL); make a capture of it with: pktmon etl2pcap FILE, or etl2pcapng FILE OUT.pcapng"
     if PCAPNG_AS_TEXT.match(head):

@@ -1,5 +1,6 @@
 """The members of a tar archive (POSIX pax, ustar, GNU), each opened by itself."""
 
+import struct
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from auditor.errors import InputError
 
 BLOCK = tarfile.BLOCKSIZE
 LOOKED_THROUGH = 1 << 20  # bytes behind the end
+NOT_ITS_OWN = (ArithmeticError, LookupError, struct.error)  # what tarfile lets through, besides ValueError
 MOST_SHARED = 1_000  # records of pax that are said of all members that follow
 
 

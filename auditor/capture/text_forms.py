@@ -2,6 +2,8 @@
 
 import re
 
+EDITCAP = "convert it with: editcap -F pcap FILE OUT.pcap"
+WITNESS = "give it with --witness beside a capture"
 NO_PACKETS = "the packets themselves are not in it"
 HEX_DUMP = "a hex dump of packets"
 # Lines as those of tcpdump -x become the form that text2pcap reads: an offset, then one byte after the other.
@@ -26,6 +28,8 @@ FIRST_LINE = re.compile(r"0{6,8}:? (?: ?[0-9a-f]{2,4})+", re.IGNORECASE)
 C_ARRAY = re.compile(r"(?:/\*.*\*/\s*)?(?:static |const )*(?:unsigned char|char|u_?int8_t) (\w+)\s*\[\d*\] *= *\{")
 LIST_LINE = re.compile(r"^ *\d+ +\d+\.\d+ +\S+ (?:→|->) ", re.MULTILINE)
 ONLY_DUMP = "grep -E '^[0-9a-fA-F]{4,8} ' FILE"
+# A dump whose lines say no offset: at least three of sixteen bytes.
+BARE = re.compile(r"(?:^[ \t]*+(?:[0-9a-f]{2} ){15}[0-9a-f]{2}[ \t]*+\r?\n){3}", re.IGNORECASE | re.MULTILINE)
 LINES = re.compile(r"(?:[0-9a-f]{2}[ :]?){24,}(?:\n|$)", re.IGNORECASE)
 SHORTEST_FRAME = 40  # bytes
 BYTES_OF_LINE = 16  # of a dump, where xxd is not told another number
@@ -50,7 +54,7 @@ REDIRECTED = ("\u00d4\u00c3\u00b2\u00a1", "\u2558\u251c\u2593\u00ed", "\u00c8\u2
 PROLOG = r"(?:<\?[^>]*+>\s*+|<!--(?:[^-]|-(?!->))*+-->\s*+)*+"
 LISTS = (
     (r"<!doctype html|<html", "an HTML page, which a failed or refused download leaves; download the capture again"),
-    (rf"{PROLOG}<Error>\s*<Code>", "an error message of S3; download the capture again, with the right to"),
+    (rf"{PROLOG}<Error>\s*<Code>", "an error message of S3 or another object store; download the capture again, with the right to"),
     (rf"{PROLOG}<(pdml|psml)", f"tshark's XML; {NO_PACKETS}: write a capture with tshark -w"),
     (r"<\?xml", "an XML document"),
     (r"(\.\./)*(\.git)?/?annex/objects/", "a git-annex pointer, not the file itself; get that with: git annex get"),
@@ -65,7 +69,17 @@ LISTS = (
     (r"interface: \S+ \([0-9a-f.:/ ]+\)", f"ngrep's text; {NO_PACKETS}: write a capture with ngrep -O"),
     (r"== \d{4}-\d\d-\d\d [\d:.]+ [+-]\d+ ==\s+Packet received", f"a Palo Alto firewall's packet diagnostics; {NO_PACKETS}: export its filtered captures"),
     (r" *\d+ +time=[\d.]+ num=\d+ direction=", f"text of MikroTik's sniffer; {NO_PACKETS}: save them with /tool sniffer save"),
-    (r"[\[{]", "JSON"),
+    (r'\{.*"event_type" ?: ?"', f"a Suricata log; {WITNESS}"),
+    (r'\{.*"id\.orig_h" ?: ?"', f"a Zeek log; {WITNESS}"),
+    (r'\{\s*"Records" ?: ?\[\s*\{\s*"eventVersion"', f"CloudTrail events; {WITNESS}"),
+    (r"\d+ \d{12} eni-", f"a VPC flow log; {WITNESS}"),
+    (r'[\[{]\s*+(["\[\]{}]|-?\d++(\.\d++)?\s*+[,\]]|true|false|null)', "JSON"),
+    (r"\*Packet number: \d+\*", "text of a SonicWall's packet monitor; export it in its form Libpcap"),
+    (r"(?s).* -> \S+ +(TCP|UDP) D=\d+ S=\d+", f"snoop's text; {NO_PACKETS}: write a capture with snoop -o"),
+    (r"(l2|l3)-[rt]x \(|.*T O S H I B A|.*TCPIPtrace|ETHERWATCH", f"a router's or system's trace as text; {EDITCAP}"),
+    (r"<?Ether +[/d]|###\[ Ethernet", f"scapy's text; {NO_PACKETS}: write a capture with wrpcap"),
+    (r"(Received|Return-Path|From|Delivered-To|MIME-Version): ", "a mail; save what is attached to it"),
+    (r"IP6? \S+ > \S+: ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
     (r"(?s)(interfaces=\[|filters=\[).*", "text of a FortiGate's sniffer; what it shows with verbosity 6, a hex dump, is converted by Fortinet's fgt2eth, or by text2pcap"),
     (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
     (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) (\S+ +(In|Out|[BMP]) +)?((In|Out) +)?(IP6?|ARP,?) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
@@ -111,6 +125,10 @@ def dump_of(text: str) -> str | None:
             return f"{HEX_DUMP}; convert it with: {convert}"
         program = OF_TCPDUMP if TCPDUMP.search(text) else BYTES_APART
         return f"{HEX_DUMP}; convert it with: sed -nE '{program}' FILE | {TO_TEXT2PCAP.format(link=link, source='-')}"
+    if BARE.search(text) is not None:
+        return (
+            f"{HEX_DUMP} whose lines do not say where they stand; text2pcap reads it once each begins with its offset"
+        )
     if (line := LINES.match(text.lstrip())) is not None:
         digits = re.sub(r"[\s:]", "", line[0]).lower()
         if digits.startswith(FILES):

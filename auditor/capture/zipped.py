@@ -1,13 +1,12 @@
 """The members of a ZIP archive (PKWARE's APPNOTE.TXT), each opened by itself.
 
-zipfile lists them. It would list all of them again for each that is opened, has no limit for what a step of bzip2 or LZMA
-becomes, and opens members that lie in each other: of such an archive a few bytes become any number of captures.
+Python's library would list all of them again for each that is opened, has no limit for what a step of bzip2 or LZMA becomes,
+and opens members that lie in each other: of such an archive a few bytes become any number of captures.
 """
 
 import errno
 import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from auditor.capture import zip_list
 from auditor.capture.compression import Rewound, damage, open_compressed
-from auditor.capture.stretches import OnlyHeaders, OpenFile, Slice, kept_open
+from auditor.capture.stretches import OpenFile, Slice, kept_open
 from auditor.errors import InputError
 
 MAGICS = (b"PK\3\4", b"PK\5\6")
 ENCRYPTED = 1 | 1 << 6  # bits of a member's flags (4.4.4), also that of strong encryption; …
 MARKS_END, PATCHED = 1 << 1, 1 << 5  # … that of LZMA, and of what is no file but changes to one
-LARGEST_LIST = 8 << 20  # bytes: ten thousand members have less than one
 LOCAL_HEADER = "<4s22xHH"  # magic, and the lengths of the name and of what else stands before a member's bytes
 LOCAL_BYTES = struct.calcsize(LOCAL_HEADER)
 STORED, LZMA = 0, 14
@@ -30,9 +29,7 @@ PACKINGS = {8: "deflate", 12: "bzip2", LZMA: "lzma", 93: "zstd", 95: "xz"}  # by
 LZMA_HEAD = 9  # bytes: version, size of the properties, and these (5.8.8)
 END_IS_MARKED = (1 << 64) - 1  # for the size of what is unpacked
 STEP = 1 << 20
-NOT_ITS_OWN = (ArithmeticError, LookupError, struct.error)  # what zipfile and tarfile let through, besides ValueError
-DAMAGE: tuple[type[BaseException], ...] = (zipfile.BadZipFile, NotImplementedError, *NOT_ITS_OWN)
-EVERY: tuple[type[BaseException], ...] = (InputError, *DAMAGE, *damage())
+EVERY: tuple[type[BaseException], ...] = (InputError, struct.error, *damage())
 
 
 @dataclass(frozen=True)
@@ -47,10 +44,13 @@ class Zipped:
     checksum: int
     flags: int
     method: int
+    fault: str | None = None
 
     @property
     def refusal(self) -> str | None:
         """Why it cannot be unpacked, as far as the list says."""
+        if self.fault is not None:
+            return self.fault
         if self.flags & ENCRYPTED:
             return "is encrypted; unpack it first"
         if self.flags & PATCHED:
@@ -60,20 +60,18 @@ class Zipped:
         return None
 
 
-def zipped(file: Path | OpenFile) -> list[Zipped]:
-    """What is in an archive, but for folders, in the order of its list. Raises what ``DAMAGE`` has, and InputError."""
-    kept = kept_open(file)
-    with zipfile.ZipFile(cast("BinaryIO", OnlyHeaders(kept, LARGEST_LIST))) as archive:
-        infos, stop = archive.infolist(), archive.start_dir
-    stops = [0] * len(infos)
-    for at in sorted(range(len(infos)), key=lambda at: infos[at].header_offset, reverse=True):
-        stops[at], stop = stop, infos[at].header_offset
-    return [_listed(one, stop) for one, stop in zip(infos, stops, strict=True) if not one.filename.endswith("/")]
-
-
-def _listed(info: zipfile.ZipInfo, stop: int) -> Zipped:
-    sizes = info.compress_size, info.file_size
-    return Zipped(info.filename, info.header_offset, stop, *sizes, info.CRC, info.flag_bits, info.compress_type)
+def zipped(file: Path | OpenFile) -> Iterator[Zipped]:
+    """What is in an archive, but for folders, in the order of its list. Raises InputError, behind the last that can be read."""
+    listed, stop, damage = zip_list.entries(kept_open(file))
+    stops = [0] * len(listed)
+    for at in sorted(range(len(listed)), key=lambda at: listed[at].begin, reverse=True):
+        stops[at], stop = stop, listed[at].begin
+    for one, stop in zip(listed, stops, strict=True):
+        if not one.name.endswith("/"):
+            sizes = one.packed, one.unpacked
+            yield Zipped(one.name, one.begin, stop, *sizes, one.checksum, one.flags, one.method, one.fault)
+    if damage is not None:
+        raise InputError(damage)
 
 
 def opener(file: Path | OpenFile, member: Zipped) -> Callable[[], BinaryIO]:
@@ -108,7 +106,7 @@ class Unzipped(io.RawIOBase):
         with _told():
             data = self._stream.read(min(len(view), STEP))
             if not data and len(view) and self._checksum != self._member.checksum:
-                raise zipfile.BadZipFile("its checksum is not that of what was unpacked")
+                raise InputError("its checksum is not that of what was unpacked")
         self._checksum = zlib.crc32(data, self._checksum)
         view[: len(data)] = data
         return len(data)
@@ -119,10 +117,10 @@ def _unpacked(kept: OpenFile, member: Zipped) -> BinaryIO:
     head.seek(member.begin)
     magic, *lengths = struct.unpack(LOCAL_HEADER, (head.read(LOCAL_BYTES) or b"").ljust(LOCAL_BYTES, b"\0"))
     if magic != MAGICS[0]:
-        raise zipfile.BadZipFile("no member begins where the archive lists one")
+        raise InputError("no member begins where the archive lists one")
     begin = member.begin + LOCAL_BYTES + sum(lengths)
     if begin + member.packed > member.stop:
-        raise zipfile.BadZipFile("it lies in other members")
+        raise InputError("it lies in other members")
     packed = cast("BinaryIO", Slice(kept, begin, member.packed))
     if member.method == STORED:
         return packed

@@ -1,5 +1,6 @@
 """The command line: all commands, and how errors end. What takes time to load is imported inside the commands."""
 
+import errno
 import os
 import re
 import signal
@@ -75,8 +76,9 @@ def main(hashing: "DigestChild | None" = None) -> None:
     code = FAILED
     try:
         _heed_signals()
-        code = _run(hashing)
+        ended = _run(hashing)
         sys.stdout.flush()
+        code = ended
     except AuditError as error:
         say(str(error))
     except KeyboardInterrupt:
@@ -89,7 +91,7 @@ def main(hashing: "DigestChild | None" = None) -> None:
     except MemoryError:
         say("there is not enough memory: end other programs, or give --memory a smaller size")
     except OSError as error:
-        say(f"{shown(error.filename or 'standard output')}: {error.strerror or error}")
+        say(_words_of(error))
     except Exception as error:
         if _is_interrupted(error):
             code = INTERRUPTED
@@ -101,6 +103,13 @@ def main(hashing: "DigestChild | None" = None) -> None:
     if code == INTERRUPTED:
         say("interrupted")
     _end(code, hashing)
+
+
+def _words_of(error: OSError) -> str:
+    """What an error of the system says, with the file that it is of."""
+    if error.errno == errno.EBADF and error.filename is None:
+        return "standard output is closed: let it lead to a terminal, a file or a pipe"
+    return f"{shown(error.filename or 'standard output')}: {error.strerror or error}"
 
 
 def _end(code: int, hashing: "DigestChild | None") -> None:

@@ -98,9 +98,10 @@ def _problems(out: Console, result: Audit, most: int) -> list[str]:
     """What is wrong, on at most so many lines; what does not fit is counted."""
     found = problems(result)
     if not found:
-        return [*lines(out, Text("No findings.", style="bold green")), ""] if answer(result).judged else []
-    written = lines(out, Text(f"Problems ({len(found):,})", style="bold"))
+        return [*lines(out, _no_findings(result)), ""] if answer(result).judged else []
     some = causes(found, most)
+    alike = ", those with the same rules together" if len(some) < len(found) else ""
+    written = lines(out, Text(f"Problems ({len(found):,}{alike})", style="bold"))
     left = most
     for number, cause in enumerate(some):
         shown = lines(out, _problem(cause, out.width))
@@ -110,6 +111,13 @@ def _problems(out: Console, result: Audit, most: int) -> list[str]:
             break
         written += shown
     return [*written, ""]
+
+
+def _no_findings(result: Audit) -> Text:
+    """That there are none, which says the less the more could not be judged."""
+    if answer(result).verdicts["not_observable"]:
+        return Text("No findings in what could be judged.", style="bold")
+    return Text("No findings.", style="bold green")
 
 
 def _problem(cause: Cause, width: int) -> RenderableType:

@@ -5,6 +5,7 @@ kernels, bounded in what it keeps. `paths` reads it once the capture has ended.
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -175,28 +176,28 @@ class Control:
             self.bound_bgp(2 * SEGMENT + sum(SEGMENT + len(data) for _, data, _ in stream.segments))
 
     def take(self, block: Array, packets: Array) -> None:
-        """Look at the packets of a block (PACKET records whose bytes lie in ``block``)."""
+        """Look at the packets of a block (PACKET records whose bytes lie in ``block``), in their order whatever they are."""
         status, protocol = packets["status"], packets["protocol"]
+        noted: dict[int, Callable[[Array, Any], None]] = {}
         below_ip = np.flatnonzero(status == NOT_IP)
         if len(below_ip):
             at = packets["position"][below_ip]
             named = (at >= 2) & (at < len(block))
             below_ip, at = below_ip[named], at[named]
             kind = block[at - 2].astype(np.int64) << 8 | block[at - 1]
-            self._arp(block, packets[below_ip[kind == ARP]])
-            for packet in packets[below_ip[kind == LLDP]]:
-                self._lldp(block, packet)
+            noted |= dict.fromkeys(_claims(block, packets, below_ip[kind == ARP]), self._arp)
+            noted |= dict.fromkeys(below_ip[kind == LLDP].tolist(), self._lldp)
         icmp = np.flatnonzero((status == OTHER_IP) & ((protocol == ICMP) | (protocol == ICMP6)))
         if len(icmp):  # echoes are many, and say nothing
             kind = block[np.minimum(packets["position"][icmp], len(block) - 1)]
-            noted = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_NOTED))
-            for packet in packets[icmp[noted]]:
-                self._icmp(block, packet)
+            told = np.where(protocol[icmp] == ICMP, np.isin(kind, list(V4_ERRORS)), np.isin(kind, V6_NOTED))
+            noted |= dict.fromkeys(icmp[told].tolist(), self._icmp)
         self._encrypted(packets[status == ENCRYPTED])
         whole = (status == DECODED) | (status == DUPLICATE)
         ports = (packets["source_port"] == BGP) | (packets["target_port"] == BGP)
-        for packet in packets[whole & (protocol == TCP) & ports]:
-            self._bgp(block, packet)
+        noted |= dict.fromkeys(np.flatnonzero(whole & (protocol == TCP) & ports).tolist(), self._bgp)
+        for number in sorted(noted):
+            noted[number](block, packets[number])
 
     def _encrypted(self, packets: Array) -> None:
         columns = (packets[name].tolist() for name in ("source_mac", "target_mac", "frame", "time"))
@@ -224,23 +225,12 @@ class Control:
         if partner is not None and len(seen.partners) < MOST_PARTNERS:
             seen.partners.add(partner)
 
-    def _arp(self, block: Array, packets: Array) -> None:
-        packets = packets[packets["position"] + ARP_BYTES <= packets["end"]]
-        if not len(packets):
-            return
-        rows = block[packets["position"][:, None] + np.arange(ARP_BYTES)]
-        good = (rows[:, :7] == np.array([0, 1, 8, 0, 6, 4, 0], np.uint8)).all(axis=1)
-        good &= (rows[:, 7] == REQUEST) | (rows[:, 7] == REPLY)  # others are of other protocols (RFC 903, RFC 2390)
-        rows, packets = rows[good], packets[good]
-        # The same few bindings are announced again and again: look at each once.
-        scope = np.stack([packets[name].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)
-        bindings = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
-        _, first = np.unique(bindings, axis=0, return_index=True)
-        for k in sorted(first.tolist()):
-            claim, partner = rows[k, 8:18].tobytes(), rows[k, 24:28].tobytes()
-            address = (0, V4_MAPPED | int.from_bytes(claim[6:], "big"))
-            whom = (0, V4_MAPPED | int.from_bytes(partner, "big"))
-            self._bind(address, int.from_bytes(claim[:6], "big"), packets[k], "ARP", whom)
+    def _arp(self, block: Array, packet: Any) -> None:
+        at = int(packet["position"])
+        claim, partner = block[at + 8 : at + 18].tobytes(), block[at + 24 : at + ARP_BYTES].tobytes()
+        address = (0, V4_MAPPED | int.from_bytes(claim[6:], "big"))
+        whom = (0, V4_MAPPED | int.from_bytes(partner, "big"))
+        self._bind(address, int.from_bytes(claim[:6], "big"), packet, "ARP", whom)
 
     def _lldp(self, block: Array, packet: Any) -> None:
         at, end = int(packet["position"]), int(packet["end"])
@@ -347,3 +337,17 @@ class Control:
             _, gone = self.bgp.popitem(last=False)
             self._bgp_bytes -= 2 * SEGMENT + sum(SEGMENT + len(data) for _, data, _ in gone.segments)
             self.left_out["directions of BGP"] += 1
+
+
+def _claims(block: Array, packets: Array, at: Array) -> list[int]:
+    """Which packets of ARP claim an address. The same few are announced again and again: each of a block is named once."""
+    at = at[packets["position"][at] + ARP_BYTES <= packets["end"][at]]
+    if not len(at):
+        return []
+    rows = block[packets["position"][at][:, None] + np.arange(ARP_BYTES)]
+    good = (rows[:, :7] == np.array([0, 1, 8, 0, 6, 4, 0], np.uint8)).all(axis=1)
+    good &= (rows[:, 7] == REQUEST) | (rows[:, 7] == REPLY)  # others are of other protocols (RFC 903, RFC 2390)
+    rows, at = rows[good], at[good]
+    scope = np.stack([packets[name][at].astype(np.int64) for name in ("vlans", "interface", "tunnel")], axis=1)
+    claims = np.concatenate([rows[:, 8:18], rows[:, 24:28], scope.view(np.uint8).reshape(len(rows), 24)], axis=1)
+    return [int(at[first]) for first in np.unique(claims, axis=0, return_index=True)[1]]

@@ -35,9 +35,10 @@ from auditor.decode.older import (
     infiniband,
     juniper,
     loop_or_raw,
+    multilink_frame_relay,
     ring,
 )
-from auditor.decode.overlay import geneve, rare_overlay, vxlan
+from auditor.decode.overlay import geneve, pim, rare_overlay, stt, vxlan
 from auditor.decode.packet import DECODED, MALFORMED, PacketRow
 from auditor.decode.tags import (
     backbone,
@@ -54,6 +55,7 @@ from auditor.decode.tags import (
 )
 from auditor.decode.transport import esp, tcp, udp
 from auditor.decode.tunnel import capwap, erspan, gre, gtp, l2tp, teredo, tzsp
+from auditor.decode.usb import usb
 from auditor.decode.wireless import dot11, ppi, prism, radiotap
 from auditor.decode.wrapped import enc, erf, pflog, pktap
 from auditor.machine.kernel import inlined, part
@@ -120,7 +122,14 @@ BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED = (
     L.UNNAMED,
 )
 JUNIPER_PPP, JUNIPER_HDLC, JUNIPER_COOKIE, AGGREGATED = L.JUNIPER_PPP, L.JUNIPER_HDLC, L.JUNIPER_COOKIE, L.AGGREGATED
-ARCNET, LINUX_ARCNET, CONCATENATED = L.ARCNET, L.LINUX_ARCNET, L.CONCATENATED
+USB_LINUX, USB_MMAPPED, USB_PCAP, MULTILINK_FRAME_RELAY, PIM = (
+    L.USB_LINUX,
+    L.USB_MMAPPED,
+    L.USB_PCAP,
+    L.MULTILINK_FRAME_RELAY,
+    L.PIM_LAYER,
+)
+ARCNET, LINUX_ARCNET, CONCATENATED, TRANSFERRED = L.ARCNET, L.LINUX_ARCNET, L.CONCATENATED, L.TRANSFERRED
 HEADER_BYTES = L.HEADER_BYTES
 SUN_ATM_HEADER = 4  # bytes
 FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_layer``
@@ -284,7 +293,13 @@ def newer_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
         return docsis(block, packet)
     if layer == EXPORTED:
         return exported(block, packet)
-    return not_ip(packet)
+    if layer == TRANSFERRED:
+        return ETHERNET
+    if layer == USB_LINUX or layer == USB_MMAPPED or layer == USB_PCAP:
+        return usb(block, packet, layer)
+    if layer == MULTILINK_FRAME_RELAY:
+        return multilink_frame_relay(block, packet)
+    return pim(block, packet) if layer == PIM else stt(block, packet)
 
 
 @part

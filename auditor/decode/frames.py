@@ -28,7 +28,11 @@ class Apart(list[str]):
     """Names of captures of which each is audited by itself, though flows of several are in one batch."""
 
 
+def are_named(captures: Sequence[str]) -> bool:
+    """Whether frames are said with their capture's name: where several are audited as one."""
+    return len(captures) > 1 and not isinstance(captures, Apart)
+
+
 def words(frame: int, captures: Sequence[str]) -> str:
     """A frame in words: with its capture's name where several are audited as one."""
-    several = len(captures) > 1 and not isinstance(captures, Apart)
-    return f"{number(frame)} of {captures[capture(frame)]}" if several else str(number(frame))
+    return f"{number(frame)} of {captures[capture(frame)]}" if are_named(captures) else str(number(frame))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32, be64
+from auditor.decode.check_sequence import leave_out_check_sequence
 from auditor.decode.layers import (
     AUTHENTICATED,
     BY_IP_PROTOCOL,
@@ -85,6 +86,8 @@ def ipv4(block: Bytes, packet: PacketRow) -> int:
         trim(packet, at, total)
     elif total != 0:
         return malformed(packet)
+    else:
+        leave_out_check_sequence(block, packet)
     if at + header > packet.end:
         return cut(packet)
     packet.ttl = block[at + 8]
@@ -126,6 +129,8 @@ def ipv6(block: Bytes, packet: PacketRow) -> int:
     length = be16(block, at + 4)
     if length:
         trim(packet, at, 40 + length)
+    else:
+        leave_out_check_sequence(block, packet)
     packet.ttl = block[at + 7]
     packet.ip_identification = 0
     packet.source_high = be64(block, at + 8)

@@ -22,9 +22,10 @@ JUNIPER_PPP, JUNIPER_FRAME_RELAY, JUNIPER_HDLC, LLC_LAYER, ATM_CLIP, LOOP_OR_RAW
 SLIP, FIBRE_CHANNEL, IPNET, NET_ANALYZER_TRANSPARENT, OPTICAL, MPACKET, BROADCOM_PREPENDED = 77, 78, 79, 80, 81, 82, 83
 BROADCOM_TAG, MARVELL_TAG, MARVELL_TYPED_TAG, SWITCH_TAG, UNNAMED, INFINIBAND, DOCSIS, EXPORTED = range(84, 92)
 ARCNET, LINUX_ARCNET, JUNIPER_MIRROR, JUNIPER_COOKIE = 92, 93, 94, 95
-# Further frames that lie in one packet: of an 802.11 aggregate, behind its addresses and length; of a cable modem. They
-# are the last, by which it is known that their packet counts already.
-AGGREGATED, CONCATENATED = 96, 97
+USB_LINUX, USB_MMAPPED, USB_PCAP, MULTILINK_FRAME_RELAY, PIM_LAYER, STT_LAYER = 96, 97, 98, 99, 100, 101
+# Further frames that lie in one packet: of an 802.11 aggregate, behind its addresses and length; of a cable modem; of a
+# transfer over USB. They are the last, by which it is known that their packet counts already.
+AGGREGATED, CONCATENATED, TRANSFERRED = 102, 103, 104
 
 # https://www.tcpdump.org/linktypes.html
 LINK_TYPES = {
@@ -70,12 +71,15 @@ LINK_TYPES = {
     179: JUNIPER_PPP,
     180: JUNIPER_FRAME_RELAY,
     181: JUNIPER_HDLC,
+    182: MULTILINK_FRAME_RELAY,
+    189: USB_LINUX,
     192: PPI,
     197: ERF_LAYER,
     204: DIRECTED_PPP,
     205: DIRECTED_HDLC,
     206: DIRECTED_FRAME_RELAY,
     219: MPLS,
+    220: USB_MMAPPED,
     226: IPNET,
     228: IPV4,
     229: IPV6,
@@ -83,6 +87,7 @@ LINK_TYPES = {
     240: NET_ANALYZER,
     241: NET_ANALYZER_TRANSPARENT,
     242: INFINIBAND,
+    249: USB_PCAP,
     252: EXPORTED,
     258: PKTAP,
     259: OPTICAL,
@@ -153,6 +158,7 @@ IP_PROTOCOLS = {
     50: ESP_LAYER,
     51: AH_LAYER,
     97: ETHERIP_LAYER,
+    103: PIM_LAYER,
     115: L2TP_3_LAYER,
     137: MPLS_IP_LAYER,
     143: ETHERNET,  # RFC 8986, behind segment routing headers
@@ -197,7 +203,7 @@ UDP_TUNNELS = {
 VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
 AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association
 SFLOW_SAMPLE = 13  # a packet that a switch reports
-MPLS_TUNNEL, ETHERIP, GUE, LISP, SEGMENT_ROUTING = 14, 15, 16, 17, 18
+MPLS_TUNNEL, ETHERIP, GUE, LISP, SEGMENT_ROUTING, PIM, STT = 14, 15, 16, 17, 18, 19, 20
 TUNNEL_NAMES = {
     VXLAN: "vxlan",
     GENEVE: "geneve",
@@ -217,6 +223,8 @@ TUNNEL_NAMES = {
     GUE: "gue",
     LISP: "lisp",
     SEGMENT_ROUTING: "srv6",
+    PIM: "pim",
+    STT: "stt",
 }
 TUNNELS_WITH_ID = {VXLAN, GENEVE, ERSPAN, GTP, L2TP}
 

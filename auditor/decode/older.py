@@ -82,6 +82,18 @@ def frame_relay(block: Bytes, packet: PacketRow) -> int:
 
 
 @part
+def multilink_frame_relay(block: Bytes, packet: PacketRow) -> int:
+    """FRF.16.1 3.1: whether a frame begins and ends here, and its number. Of one in pieces the first is read, the rest is missing."""
+    at = packet.position
+    if at + 2 > packet.end:
+        return cut(packet)
+    if block[at] & 0x80 == 0 or block[at] & 0x20:  # a later piece, or a message of the link's own
+        return not_ip(packet)
+    packet.position = at + 2
+    return FRAME_RELAY
+
+
+@part
 def ring(block: Bytes, packet: PacketRow, layer: int) -> int:
     """FDDI (frame control, addresses) and token ring (access, frame control, addresses, perhaps a route), then LLC."""
     at = packet.position + (2 if layer == TOKEN_RING else 1)

@@ -26,13 +26,15 @@ from auditor.decode.layers import (
     LISP_LAYER,
     MPLS,
     MPLS_TUNNEL,
+    PIM,
     RAW_IP,
     STOP,
+    STT,
     VXLAN,
     VXLAN_LAYER,
 )
 from auditor.decode.link import cut, not_ip
-from auditor.decode.packet import PacketRow
+from auditor.decode.packet import OTHER_IP, PacketRow
 from auditor.machine.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
@@ -41,6 +43,8 @@ GPE, ETHERNET_FOLLOWS = 0x04, 3  # flag of VXLAN: a next protocol stands in the 
 LISP_HEADER, ETHERIP_HEADER = 8, 2
 L2TP_COOKIES = 3  # steps of four bytes that cookie and sublayer take at most (RFC 3931 4.1, 4.6)
 MOST_LABELS = 8
+PIM_REGISTER, NULL_REGISTER = 0x21, 0x40  # version 2 and type 1; the flag of one without a packet
+TCP_HEADER, STT_HEADER, STT_TAGGED = 20, 18, 0x1000
 
 
 @part
@@ -262,6 +266,42 @@ def l2tp_3(block: Bytes, packet: PacketRow, over_udp: bool) -> int:
         return not_ip(packet)
     push_tunnel(packet, np.int64(L2TP), be32(block, at + 4 if over_udp else at))
     packet.position = at + size
+    return ETHERNET
+
+
+@part
+def pim(block: Bytes, packet: PacketRow) -> int:
+    """A register message of PIM, in which a router sends a whole packet to another (RFC 7761 4.9.3); a null one has only its header."""
+    at = packet.position
+    if at + 8 > packet.end or block[at] != PIM_REGISTER or block[at + 4] & NULL_REGISTER:
+        packet.status = OTHER_IP
+        return STOP
+    push_tunnel(packet, np.int64(PIM), np.int64(0))
+    packet.position = at + 8
+    return RAW_IP
+
+
+@part
+def begins_stt(block: Bytes, at: int, end: int) -> bool:
+    """Whether a segment to its port is the first of a frame in STT (draft-davie-stt-08 3.1, 3.2), which is no TCP.
+
+    In place of the sequence number are the frame's length, with this header's, and how far into it the segment is.
+    """
+    inside = at + TCP_HEADER + STT_HEADER
+    if inside > end or block[at + 12] >> 4 != 5 or be16(block, at + 6) != 0 or block[at + TCP_HEADER] != 0:
+        return False
+    return be16(block, at + 4) >= end - at - TCP_HEADER and begins_ip_frame(block, inside, end)
+
+
+@part
+def stt(block: Bytes, packet: PacketRow) -> int:
+    """Its own header has a VLAN's tag. Of a frame in several segments the first is read."""
+    at = packet.position + TCP_HEADER
+    push_tunnel(packet, np.int64(STT), np.int64(0))
+    if be16(block, at + 6) & STT_TAGGED:
+        packet.vlans = (packet.vlans << np.uint64(12)) | np.uint64(be16(block, at + 6) & 0xFFF)
+        packet.vlan_count += 1
+    packet.position = at + STT_HEADER
     return ETHERNET
 
 

@@ -3,12 +3,14 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32
-from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, GTP_LAYER, L2TP_LAYER, STOP, TEREDO_LAYER
+from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, GTP_LAYER, L2TP_LAYER, STOP, STT_LAYER, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.overlay import tunnel_without_its_port
+from auditor.decode.overlay import begins_stt, tunnel_without_its_port
 from auditor.decode.packet import FRAGMENT, LIKE_ALERT, LIKE_TEXT, SHORTEST_TEXT, SYN, PacketRow
 from auditor.decode.tunnel import fits_tunnel
 from auditor.machine.kernel import inlined, part
+
+STT_PORT = 7471
 
 
 @inlined
@@ -43,6 +45,8 @@ def tcp(block: Bytes, packet: PacketRow) -> int:
         return malformed(packet)
     packet.source_port = be16(block, at)
     packet.target_port = be16(block, at + 2)
+    if packet.target_port == STT_PORT and begins_stt(block, at, np.int64(packet.end)):
+        return STT_LAYER
     packet.sequence = be32(block, at + 4)
     packet.acknowledged = be32(block, at + 8)
     packet.tcp_flags = block[at + 13]

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.packet import PacketRow
-from auditor.flows.state import FREE_PLACE, MOST_PLACES, FlowRow, Memory, PlaceRows, SideRow, WayRow
+from auditor.flows.state import FREE_PLACE, FlowRow, Memory, PlaceRows, SideRow, WayRow
 from auditor.machine.kernel import inlined, part
+
+MOST_PLACES = 7  # of a side, besides its first
 
 
 @inlined

@@ -77,6 +77,7 @@ SIDE = np.dtype(
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
+        ("fin_sequence", "u4"),  # of its FIN
         ("repeat_frame", "i8"),  # first segment that was sent again
         ("stream", "i4"),  # its place among STREAM rows, of which the first is none; 0 for none
         ("repeats", "u2"),  # segments sent again, while handshakes are followed
@@ -139,7 +140,6 @@ PLACE = np.dtype(
         ("outer_vlan_count", "u1"),
     ]
 )
-MOST_PLACES = 7  # of a side, besides its first
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
 UNKNOWN_SIDE = 255

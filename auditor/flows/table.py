@@ -63,7 +63,6 @@ DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a questi
 DISORDER = SECOND  # by which packets may come later than others with later time stamps
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
-REORDERED = 65536  # bytes within which a segment that came before its SYN is taken for the same connection
 
 
 @inlined
@@ -324,24 +323,6 @@ def relink(order: NDArray[np.int64], flows: FlowRows, buckets: Buckets, keys: ND
 
 
 @part
-def opens_new_connection(flow: FlowRow, sides: SideRows, at: int, direction: int, packet: PacketRow) -> bool:
-    """Whether a SYN on a known 5-tuple begins another connection (RFC 9293 3.6.1: ports may be used again)."""
-    if packet.tcp_flags & (SYN | ACK | RST) != SYN:
-        return False
-    mine, other = sides[place_of(sides, at, direction)], sides[place_of(sides, at, 1 - direction)]
-    if flow.closed != 0:
-        return mine.syn == 0 or mine.initial_sequence != packet.sequence
-    if mine.syn != 0:
-        return mine.initial_sequence != packet.sequence
-    if mine.packets > 0:  # the capture has segments of this side from before the SYN: reordered, or older
-        ahead = (np.int64(mine.initial_sequence) - np.int64(packet.sequence)) & 0xFFFFFFFF
-        return ahead > REORDERED
-    if other.syn != 0 and other.tcp_flags & ACK == 0:
-        return False  # both sides sent a SYN: simultaneous open
-    return other.syn == 0  # an answer to a SYN that comes late; without any SYN it is something older
-
-
-@part
 def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
     """What was sent, sent again and acknowledged: whether a hello got through shows in these."""
     sequence, flags = np.int64(packet.sequence), packet.tcp_flags
@@ -374,7 +355,9 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
                 if flow.syn_ack_time == 0:
                     flow.syn_ack_time = packet.time
             else:
-                if flow.client == UNKNOWN_SIDE:
+                if other.syn != 0 and other.tcp_flags & ACK == 0:
+                    flow.client = UNKNOWN_SIDE  # both opened (RFC 9293 3.5): who is the client shows by what is said
+                elif flow.client == UNKNOWN_SIDE:
                     flow.client = direction
                 if flow.syn_time == 0:
                     flow.syn_time = packet.time
@@ -387,6 +370,8 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
     if flow.round_trip < 0 and flags & (ACK | SYN) == ACK and flow.client == direction:
         if flow.syn_time and flow.syn_ack_time and packet.time >= flow.syn_time:
             flow.round_trip = packet.time - flow.syn_time
+    if flags & FIN:
+        mine.fin_sequence = (np.int64(packet.sequence) + np.int64(packet.payload_wire)) & 0xFFFFFFFF
     mine.tcp_flags |= flags
     if mine.state != DONE:
         note_delivery(mine, way, packet)

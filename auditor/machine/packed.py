@@ -16,6 +16,7 @@ import numpy as np
 
 from auditor.border import gate
 from auditor.border.gate import RefusedError
+from auditor.border.words import by_version
 from auditor.data import __version__
 from auditor.errors import AuditError
 from auditor.machine import memory, writing
@@ -215,7 +216,7 @@ def _parts(header: Any) -> tuple[str, dict[str, Any], list[Any]]:
     if not fits or not isinstance(header.get("kind"), str):
         raise RefusedError("damaged: a header is none")
     if (header.get("product"), header.get("format")) != (__version__, FORMAT):
-        raise OtherVersionError("was kept by another version")
+        raise OtherVersionError(f"was kept {by_version(header.get('product'), __version__)}")
     return header["kind"], header["values"], header["arrays"]
 
 
@@ -230,7 +231,9 @@ def _arrays(listed: list[Any], bodies: memoryview, layouts: Mapping[str, Any], m
             raise RefusedError("damaged: it lists what it should not hold")
         dtype = np.dtype(layouts[name])
         if laid_out != layout(dtype):
-            raise OtherVersionError(f"was kept by another version: its {name} are laid out in another way")
+            raise OtherVersionError(
+                f"was kept {by_version(__version__, __version__)}: its {name} are laid out in another way"
+            )
         count = 1
         for one in shape:
             count *= one

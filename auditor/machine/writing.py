@@ -165,10 +165,13 @@ def _rename(new: str, name: str, folder: int, *, replace: bool) -> None:
 
 
 def open_standard_files() -> None:
-    """Let what is closed of standard input, output and error lead nowhere: else a file of ours would get its number."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Let none of standard input, output and error be closed: else a file of ours would get its number.
+
+    Input has an end at once; what is written to output fails as it would where it is closed; what is said to nobody is lost.
+    """
+    for name, way, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, way), mode))
 
 
 @contextmanager

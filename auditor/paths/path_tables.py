@@ -1,6 +1,6 @@
 """From flow rows to what paths are judged by, and from verdicts to columns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -247,19 +247,26 @@ def _tags(vlans: int) -> str | None:
     return vlan_text(vlans, next((k for k in range(5) if vlans >> 12 * k == 0), 5))
 
 
+def _network_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What comes first of a kind: by time, and of one time by what is said, since files may hold that in any order."""
+    said = ("subject", "mac", "vlan", "interface", "told_by", "detail", "count")
+    return row.get("time", 0), *(str(row.get(name) or "") for name in said)
+
+
 def network_table(control: Control, network: Network, interfaces: list[str | None]) -> pa.Table:
     """What captures that are read as one show of the network itself, as rows of ``network``."""
 
     def named(number: int) -> str | None:
         return interfaces[number] if 0 <= number < len(interfaces) else None
 
-    rows = [
-        *_address_rows(control, named),
-        *_neighbour_rows(control, named),
-        *_speaker_rows(control, network),
-        *_error_rows(control),
-        *_macsec_rows(control),
-    ]
+    kinds = (
+        _address_rows(control, named),
+        _neighbour_rows(control, named),
+        _speaker_rows(control, network),
+        _error_rows(control),
+        _macsec_rows(control),
+    )
+    rows = [row for kind in kinds for row in sorted(kind, key=_network_order)]
     if not rows:
         return arrow.empty("network")
     for row in rows:

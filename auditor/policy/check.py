@@ -18,6 +18,7 @@ NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
 TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
 ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
+NOTHING_SHOWS = "nothing shows that it "  # of what a rule is not about as far as is known, and might be
 
 
 class JoinedTexts:
@@ -31,6 +32,11 @@ class JoinedTexts:
         for part in self.parts:
             total = total + (part if isinstance(part, str) else part[mask])
         return np.asarray(total, object)
+
+
+def is_way_unknown(facts: Facts) -> Array:
+    """Which flows may have gone any way, as far as is known."""
+    return is_one_of(facts.path, ["unknown", "private"])
 
 
 @dataclass(eq=False, repr=False)

@@ -11,12 +11,14 @@ import numpy as np
 from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
+    NOTHING_SHOWS,
     PASS,
     WARN,
     CheckResult,
     JoinedTexts,
     check,
     is_given,
+    is_way_unknown,
     no_handshake,
     no_server_hello,
     or_unknown,
@@ -138,7 +140,9 @@ def in_region_https(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(poor, unmet(required), JoinedTexts(or_unknown(facts.version_name), " inside the Region"))
     clear = (answer.verdict == unmet(required)) & ~poor
     answer.put(clear, unmet(required), JoinedTexts(answer.reason, " inside the Region"))
-    answer.put(facts.in_region != YES, NOT_APPLICABLE, "not between resources inside AWS")
+    outside = facts.in_region != YES
+    answer.put(outside, NOT_APPLICABLE, "not between resources inside AWS")
+    answer.put(outside & is_way_unknown(facts), NOT_APPLICABLE, f"{NOTHING_SHOWS}is between resources inside AWS")
     return answer
 
 

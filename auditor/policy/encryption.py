@@ -49,6 +49,7 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(greeting, NOT_OBSERVABLE, "SSH, but no exchange of keys behind its greeting")
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
+    answer.put(is_one_of(protocol, ["smb-clear"]), unmet(required), "smb in clear")
     _put_tls(facts, required, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer

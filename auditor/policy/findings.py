@@ -18,6 +18,8 @@ from auditor.prefixes import V4_MAPPED, Prefix, parse_address
 from auditor.tables import arrow, value_sets
 
 Array = np.ndarray[Any, Any]
+FurtherReasons = Mapping[str, Mapping[int, str]]  # what other flows show of some, by the check and the flow
+NOTHING_FURTHER: FurtherReasons = {}
 SAMPLES = 5  # flows of what is audited as one
 MOST_PARTS = 101  # of captures that are audited apart, of which a finding has samples
 MOST_COUNTED = 10_000  # clients and servers counted for one group
@@ -223,10 +225,9 @@ class Finding:
         ]
         return json.dumps(entries) if entries else None
 
-    @property
-    def reason(self) -> str:
+    def reason(self, further: FurtherReasons) -> str:
         """The reason that most flows have, and how many others there are."""
-        return self.reasons.words or self.rule.title
+        return self.reasons.words(further.get(self.rule.check, {})) or self.rule.title
 
     @property
     def sample_flows(self) -> list[int]:
@@ -261,7 +262,9 @@ def _frames_of(samples: Iterable[SampleFlow], capture: str) -> list[int]:
     return list(dict.fromkeys(frames))
 
 
-def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> pa.Table:
+def findings_table(
+    findings: Sequence[Finding], policies: Mapping[str, str], further: FurtherReasons = NOTHING_FURTHER
+) -> pa.Table:
     """The table ``findings``; ``policies``: the policy of each rule."""
     if not findings:
         return arrow.empty("findings")
@@ -282,7 +285,7 @@ def findings_table(findings: Sequence[Finding], policies: Mapping[str, str]) -> 
             "client_group": [None if f.client is None else text_of(f.client) for f in findings],
             "service": [f.service for f in findings],
             "region": [f.region for f in findings],
-            "reason": [f.reason for f in findings],
+            "reason": [f.reason(further) for f in findings],
             "flows": [f.flows for f in findings],
             "clients": [min(len(f.clients), MOST_COUNTED) for f in findings],
             "servers": [min(len(f.servers), MOST_COUNTED) for f in findings],

@@ -7,11 +7,13 @@ import numpy as np
 from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
+    NOTHING_SHOWS,
     PASS,
     CheckResult,
     JoinedTexts,
     check,
     is_given,
+    is_way_unknown,
     or_unknown,
     unmet,
     where_given,
@@ -96,6 +98,7 @@ def encrypted_direct_connect(facts: Facts, required: bool, parameters: dict[str,
     clear = answer.verdict == unmet(required)
     answer.put(clear, unmet(required), JoinedTexts(answer.reason, " over Direct Connect, which does not encrypt"))
     answer.put((facts.path != "direct-connect") | ~facts.has_payload, NOT_APPLICABLE, "not by Direct Connect")
+    answer.put(is_way_unknown(facts) & facts.has_payload, NOT_APPLICABLE, f"{NOTHING_SHOWS}went by Direct Connect")
     return answer
 
 

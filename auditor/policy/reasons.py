@@ -1,7 +1,7 @@
 """Why flows do not meet a rule, counted over all flows that a finding is about; the same in whatever order they come."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from auditor.border.words import agreed
@@ -38,11 +38,15 @@ class Reasons:
         """What comes first: texts in their order, but for the places in files that they name, then the first flows."""
         return _PLACES.sub("", text), self.known[text][1], text
 
-    @property
-    def words(self) -> str | None:
-        """The reason that most flows have, and how many others there are; None where there is none."""
+    def words(self, further: Mapping[int, str]) -> str | None:
+        """The reason that most flows have, and how many others there are; None where there is none.
+
+        ``further``: what else is to be said of flows, by their numbers: it is said where the first of those is one of them.
+        """
         if not self.known:
             return None
         kept = sorted(self.known, key=self._place)[:MOST]
         most, rest = min(kept, key=lambda text: -self.known[text][0]), len(kept) - 1
-        return most if not rest else f"{most} (and {rest} {agreed(rest, 'other reason')})"
+        more = further.get(self.known[most][1][1])
+        said = most if more is None else f"{most}; {more}"
+        return said if not rest else f"{said} (and {rest} {agreed(rest, 'other reason')})"

@@ -1,10 +1,11 @@
 """The further frames of aggregates: packets of their own flows, which lie in one packet of the capture.
 
 A station sends many small packets (the acknowledgements of TCP above all) as one A-MSDU, a cable modem puts them together
-likewise. The decoder takes the first frame for the packet; those behind it are few among many packets, so they are listed
+likewise, and so does what speaks Ethernet over USB. The decoder takes the first frame for the packet; those behind it are few among many packets, so they are listed
 in plain Python and then decoded like any.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,8 +13,22 @@ import numpy as np
 
 from auditor.capture.beginnings import LISTED
 from auditor.capture.pcapng import INTERFACE
-from auditor.decode.layers import AGGREGATED, AVS, CONCATENATED, DOCSIS, PPI, PRISM, RADIOTAP, WIRELESS
+from auditor.decode.layers import (
+    AGGREGATED,
+    AVS,
+    CONCATENATED,
+    DOCSIS,
+    PPI,
+    PRISM,
+    RADIOTAP,
+    TRANSFERRED,
+    USB_LINUX,
+    USB_MMAPPED,
+    USB_PCAP,
+    WIRELESS,
+)
 from auditor.decode.packet import BLANK_PACKET, DECODED, FRAGMENT, OTHER_IP
+from auditor.decode.usb import LINUX_HEADER, MMAPPED_HEADER, NCM_HEADER, RNDIS_HEADER, RNDIS_PACKET, WINDOWS_HEADER
 from auditor.flows import state as S
 from auditor.reading import scan
 
@@ -23,6 +38,8 @@ LAYOUT = np.array([LISTED, 0, 0, 0, 0, 0, 0, 0], np.int64)
 # What a frame has of the one that it is in, and where a tunnel is around that (under other link types).
 AROUND = ["time", "frame", "begin", "captured", "interface", "wire"]
 TUNNEL = ["tunnel", "outer_tunnel", "outer_source", "outer_target", "outer_source_mac", "outer_target_mac"]
+USB_LINKS = {USB_LINUX: LINUX_HEADER, USB_MMAPPED: MMAPPED_HEADER, USB_PCAP: WINDOWS_HEADER}
+MOST_TRANSFERRED = 4096  # frames of one transfer
 WIRELESS_LINKS = {WIRELESS, RADIOTAP, PRISM, AVS, PPI}
 
 
@@ -39,7 +56,8 @@ def aggregated(block: S.Array, packets: S.Array) -> LaterFrames:
     """The frames with IP in the aggregates of a block's packets; what is theirs is no longer of the first one's length."""
     rows, behind = [], []
     for at in np.flatnonzero(packets["further"]).tolist():
-        find = _cable_frames if packets[at]["link"] == DOCSIS else _frames
+        link = packets[at]["link"]
+        find = _cable_frames if link == DOCSIS else _usb_frames if link in USB_LINKS else _frames
         for row in find(block, packets[at]):
             rows.append(row)
             behind.append(at)
@@ -80,3 +98,40 @@ def _cable_frames(block: S.Array, first: Any) -> Iterator[S.Array]:
         row["position"], row["end"], row["missing"] = at, min(at + size, end), max(0, at + size - end)
         yield row
         at += size
+
+
+def _usb_frames(block: S.Array, first: Any) -> Iterator[S.Array]:
+    """Rows for the frames behind the first one of a transfer over USB: in further messages of RNDIS, or by NCM's pointers."""
+    begin = int(first["begin"])
+    data = block[begin : begin + int(first["captured"])].tobytes()
+    header = int.from_bytes(data[:2], "little") if first["link"] == USB_PCAP else USB_LINKS[int(first["link"])]
+    is_ncm = int.from_bytes(data[header : header + 4], "big") == NCM_HEADER
+    for at, size in itertools.islice((_pointed if is_ncm else _messages)(data, header), 1, MOST_TRANSFERRED):
+        row = BLANK_PACKET.copy()
+        for name in AROUND:
+            row[name] = first[name]
+        row["link"], row["wire_length"] = TRANSFERRED, size
+        row["position"], row["end"] = begin + at, begin + min(at + size, len(data))
+        row["missing"] = max(0, at + size - len(data))
+        yield row
+
+
+def _pointed(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Where the frames are that the first table of NCM's pointers lists (3.3.1), and how long; it ends in zeros."""
+    table = at + int.from_bytes(data[at + 10 : at + 12], "little") + 8
+    while table + 4 <= len(data):
+        begin, size = (int.from_bytes(data[place : place + 2], "little") for place in (table, table + 2))
+        if begin == 0 or size == 0 or at + begin >= len(data):
+            return
+        yield at + begin, size
+        table += 4
+
+
+def _messages(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Where the frames of messages of RNDIS that follow each other are, and how long."""
+    while at + RNDIS_HEADER <= len(data):
+        kind, length, offset, size = (int.from_bytes(data[at + k : at + k + 4], "little") for k in (0, 4, 8, 12))
+        if kind != RNDIS_PACKET or length < RNDIS_HEADER or at + 8 + offset >= len(data):
+            return
+        yield at + 8 + offset, size
+        at += length

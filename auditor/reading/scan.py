@@ -38,6 +38,7 @@ from auditor.flows.exchange import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
+from auditor.flows.reuse import is_behind_the_end, opens_new_connection
 from auditor.flows.shares import is_mine
 from auditor.flows.sides import place_of
 from auditor.flows.state import (
@@ -78,7 +79,6 @@ from auditor.flows.table import (
     find_copied,
     finish,
     note_tcp,
-    opens_new_connection,
     sweep,
 )
 from auditor.machine.kernel import inlined, kernel, part
@@ -177,7 +177,11 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
     """Whether a packet begins a flow; one that it takes the ports over from is finished."""
     if at < 0:
         return True
-    if packet.protocol == TCP and opens_new_connection(state.flows[at], state.sides, at, direction, packet):
+    if packet.protocol != TCP:
+        return False
+    flow, mine = state.flows[at], state.sides[place_of(state.sides, at, direction)]
+    is_next = opens_new_connection(flow, state.sides, at, direction, packet)
+    if is_next or (flow.closed != 0 and is_behind_the_end(mine, packet)):
         finish(state, at)
         return True
     return False

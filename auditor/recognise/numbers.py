@@ -11,6 +11,7 @@ SFLOW, NETFLOW, IPFIX = range(40, 43)
 MQTT, AMQP, STOMP, OPENWIRE, KAFKA, MONGODB, MEMCACHED, CASSANDRA, TNS = range(43, 52)
 SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
 DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
+NBD, NATS = 70, 71
 LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
 SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, or encrypted
 
@@ -85,6 +86,8 @@ APPLICATIONS = (
     Application(SIP, "sip", "tcp", in_clear=True),
     Application(RTSP, "rtsp", "tcp", in_clear=True),
     Application(FIX, "fix", "tcp", in_clear=True),
+    Application(NBD, "nbd", "tcp", in_clear=True),
+    Application(NATS, "nats", "tcp", in_clear=True),
     Application(BGP, "bgp", "tcp", is_open=True),
     Application(KERBEROS, "kerberos", "tcp", is_open=True),
     Application(DHCP, "dhcp", "udp", is_open=True),

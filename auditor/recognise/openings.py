@@ -21,6 +21,8 @@ from auditor.recognise.numbers import (
     IRC,
     LDAP,
     MYSQL,
+    NATS,
+    NBD,
     NNTP,
     OPENVPN,
     POP3,
@@ -107,6 +109,7 @@ OPENINGS = (
     Opening(b"* OK", IMAP),  # RFC 9051 7.1
     Opening(b"* PREAUTH", IMAP),
     Opening(b"+OK", POP3),  # RFC 1939 4
+    Opening(b"STLS\r\n", POP3, is_later=True),  # RFC 2595 4
     Opening(b"<?xml", XMPP),  # RFC 6120 4.2
     Opening(b"<stream:stream", XMPP),
     Opening(b"<starttls", XMPP, is_later=True),
@@ -127,6 +130,8 @@ OPENINGS = (
         for word in (b"CONNECT\n", b"CONNECT\r\n", b"STOMP\n", b"STOMP\r\n", b"CONNECTED\n")
     ),
     Opening(b"8=FIX", FIX, is_last=True),
+    Opening(b"NBDMAGICIHAVEOPT", NBD),  # network block devices: TLS follows an option of the client's
+    Opening(b"INFO {", NATS),  # whose client may begin TLS where the server asks for it
     Opening(b"RFB 00", VNC),  # RFC 6143 7.1.1; TLS follows in VeNCrypt
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
@@ -231,8 +236,11 @@ def hello_behind(data: Bytes, size: int) -> int:
 
 @part
 def is_rdp(data: Bytes, size: int) -> bool:
-    """TPKT (RFC 1006 6) with an X.224 connection request or confirm."""
-    return size >= 11 and data[0] == 3 and data[1] == 0 and be16(data, 2) == size and data[5] & 0xF0 >= 0xD0
+    """TPKT (RFC 1006 6) with an X.224 connection request or confirm, which its own length fills."""
+    if size < 11 or data[0] != 3 or data[1] != 0 or data[5] & 0xF0 < 0xD0:
+        return False
+    length = be16(data, 2)
+    return length == size or (length < size and data[4] + 5 == length)
 
 
 @part
@@ -240,7 +248,10 @@ def is_socks(data: Bytes, size: int) -> bool:
     """The methods that a client of version 5 knows (RFC 1928 3), or a request of version 4."""
     if size >= 3 and data[0] == 5 and size == 2 + np.int64(data[1]) and data[1] <= 8:
         return True
-    return size >= 9 and data[0] == 4 and data[1] == 1 and data[size - 1] == 0
+    if size < 9 or data[0] != 4 or data[1] != 1:
+        return False
+    hello = hello_behind(data, size)  # which waits for no answer
+    return data[(hello if hello > 0 else size) - 1] == 0
 
 
 @part

@@ -10,7 +10,6 @@ from auditor.flows.state import (
     BY_TLS,
     PAST_HANDSHAKE,
     UNKNOWN_SIDE,
-    UPGRADE_ASKED,
     FlowRow,
     HandshakeRow,
     Memory,
@@ -24,7 +23,6 @@ from auditor.recognise.commands import SIDE_BITS, UNSEEN, speaks_in_lines
 from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
 from auditor.recognise.numbers import (
     FTP,
-    HTTP,
     MYSQL,
     OPENVPN,
     OTHER,
@@ -51,7 +49,6 @@ from auditor.recognise.openings import (
 )
 from auditor.recognise.replies import in_context
 from auditor.recognise.sealed import note_sealed
-from auditor.recognise.services import is_service
 from auditor.recognise.words import same_word
 from auditor.tls.messages import APPLICATION_DATA, HANDSHAKE_RECORD
 from auditor.tls.records import follow_records, how_it_begins
@@ -144,18 +141,10 @@ def pass_request(flow: FlowRow, stream: StreamRow, data: Bytes, size: int) -> bo
     application = flow.application
     if application == MYSQL:
         length = mysql_ssl_request(data, size)
-    elif (
-        application == HTTP
-        or application == SOCKS
-        or application == OTHER
-        or application == TLS
-        or (flow.upgrade & UPGRADE_ASKED and not is_carrier(flow))
-        or speaks_in_lines(np.int64(application))
-        or is_service(np.int64(application))
-    ):
-        length = hello_behind(data, size)
-    else:
+    elif is_carrier(flow):
         return False
+    else:
+        length = hello_behind(data, size)
     if length > 0:
         pass_over(stream, length)
     return bool(length > 0)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.border.text import printable
-from auditor.report.flow_columns import TLS_UNKNOWN, FlowColumns
-from auditor.report.overview import protocol_words
+from auditor.report.flow_columns import FlowColumns
+from auditor.report.overview import is_version
 from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -159,11 +159,7 @@ def versions(flows: FlowColumns) -> list[Count]:
     """TLS versions, from worst to best, and TLS whose version was not seen."""
     counts = counted(flows.spoken)
     known = [Count(name, counts.pop(name)) for name in VERSION_ORDER if name in counts]
-    others = [
-        Count(name, count)
-        for name, count in sorted(counts.items())
-        if name == protocol_words(TLS_UNKNOWN) or name.startswith("0x")
-    ]
+    others = [Count(name, count) for name, count in sorted(counts.items()) if is_version(name)]
     return [*known, *others]
 
 

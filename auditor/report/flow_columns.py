@@ -10,7 +10,7 @@ import numpy as np
 from auditor.border.text import printable
 from auditor.policy.findings import client_group
 from auditor.report.answer import is_judged, way
-from auditor.report.overview import UNNAMED, path_words, protocol_words
+from auditor.report.overview import TLS_UNKNOWN, UNNAMED, path_words, protocol_words
 from auditor.report.plain import coded, numbered
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 TLS = ("tls", "dtls", "quic")
-TLS_UNKNOWN = "TLS ?"  # as the summary has it
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from auditor.capture import folders
 from auditor.errors import AuditError, shown
 from auditor.machine import writing
 from auditor.report import database, files
+from auditor.report.results import MANIFEST
 from auditor.tables import arrow
 
 TEXT, NUMBER, TRUTH, TIME = "VARCHAR", "BIGINT", "BOOLEAN", "TIMESTAMP WITH TIME ZONE"
@@ -96,8 +97,12 @@ def _read_folder(folder: Path) -> dict[str, pa.Table]:
     except OSError as error:
         raise AuditError(f"{folder}: {error.strerror}") from error
     stray = next((entry for entry in entries if not _is_ours(entry)), None)
+    if stray is not None and (folder / MANIFEST).exists():
+        raise AuditError(
+            f"{shown(folder)}: holds the results of an audit; a history is the folder that --history named"
+        )
     if stray is not None:
-        raise AuditError(f"{stray}: not a file of a history")
+        raise AuditError(f"{shown(stray)}: not a file of a history")
     files = [_read_file(entry) for entry in entries if not entry.name.startswith(".")]
     if not files:
         raise AuditError(f"{folder}: no audit is in this history yet; audit pcap … --history {folder} adds one")

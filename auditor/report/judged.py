@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.policy.check import NOTHING_SHOWS
 from auditor.policy.findings import OTHERS, client_group
 from auditor.prefixes import parse
 from auditor.report.plain import coded, numbered
@@ -52,7 +53,7 @@ class RuleCoverage:
         )
         if reasons:
             return f"not observable: {min(reasons, key=lambda reason: (-reasons[reason], reason))}"
-        exempt = [reason for _, reason in outcomes if reason.startswith("exception: ")]
+        exempt = [reason for _, reason in outcomes if reason.startswith(("exception: ", NOTHING_SHOWS))]
         return exempt[0] if exempt else "the rule is not about this traffic any more" if not outcomes else None
 
     def _flows(self) -> tuple[Array, Array]:

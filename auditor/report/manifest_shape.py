@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from auditor.border.words import by_version
 from auditor.data import __version__
 from auditor.report import shape
 from auditor.tables.value_sets import CONFIDENCES, PATHS, SEVERITIES, VERDICTS
@@ -52,6 +53,4 @@ def advice(manifest: Any) -> str:
     theirs = versions.get("auditor") if isinstance(versions, dict) else None
     if not isinstance(theirs, str):
         return "audit the captures again"
-    if theirs == __version__:
-        return f"audit the captures again (it was written by another state of auditor {theirs})"
-    return f"audit the captures again (it was written by auditor {theirs}, and this is {__version__})"
+    return f"audit the captures again (it was written {by_version(theirs, __version__)})"

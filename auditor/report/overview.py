@@ -12,6 +12,7 @@ from auditor.tables.value_sets import CONFIDENCES, PATHS
 from auditor.tables.versions import VERSION_ORDER
 
 NOT_JUDGED = "not_applicable"
+TLS_UNKNOWN = "TLS ?"  # TLS whose version was not seen, as the summary has it
 UNNAMED = "-"  # the protocol of flows of which it was not recognised
 
 
@@ -66,7 +67,16 @@ def shown_verdicts(some: list[OverviewLine]) -> list[str]:
 
 def protocol_words(name: str) -> str:
     """A protocol or version in words."""
-    return {UNNAMED: "not recognised", "TLS ?": "TLS, version unknown"}.get(name, name)
+    if name.startswith(
+        "0x"
+    ):  # a version that has no name; DTLS counts down from 0xffff, and before its RFC it had 0x0100
+        return f"{'DTLS' if name.startswith(('0xf', '0x01')) else 'TLS'} {name}"
+    return {UNNAMED: "not recognised", TLS_UNKNOWN: "TLS, version unknown", "smb-clear": "smb in clear"}.get(name, name)
+
+
+def is_version(words: str) -> bool:
+    """Whether a protocol in words is TLS of a version that has no name, or was not seen."""
+    return words == protocol_words(TLS_UNKNOWN) or " 0x" in words
 
 
 def not_judged(result: Results) -> tuple[Counter[str], Counter[str]]:

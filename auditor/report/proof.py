@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_PACKETS = 20_000  # of one finding
 LONGEST_COMMENT = 65_000  # an option's length has two bytes
+MOST_KNOWN = 20  # findings that are listed where another is asked for
 ABOUT = ("client_group", "service", "region", "servers", "top_clients", "top_servers")
 PAGE = (("What", "what"), ("Why", "why"), ("How to fix", "fix"), ("Source", "source"))
 FACTS = (
@@ -35,7 +36,8 @@ def finding(result: Results, finding_id: str) -> dict[str, Any]:
     )
     matches = [row for row in rows if row["finding_id"].lower() == finding_id.lower()]
     if not matches:
-        known = ", ".join(row["finding_id"] for row in rows[:20])
+        known = ", ".join(row["finding_id"] for row in rows[:MOST_KNOWN])
+        known += f" and {len(rows) - MOST_KNOWN:,} more" if len(rows) > MOST_KNOWN else ""
         raise AuditError(f"{finding_id}: no such finding; there are {known or 'none'}")
     return matches[0]
 
