@@ -107,7 +107,8 @@ def _compressed(pieces: Iterable[Array], size: int) -> Any:
     if not size:
         return b""
     if size <= AT_ONCE:
-        return pa.Codec(CODEC, LEVEL).compress(b"".join(piece.data for piece in pieces))
+        (whole,) = pieces
+        return pa.Codec(CODEC, LEVEL).compress(whole.data)
     out = pa.BufferOutputStream()  # Arrow's codec takes as much memory again at one time
     with pa.CompressedOutputStream(out, CODEC) as stream:
         for raw in pieces:
