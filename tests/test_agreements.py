@@ -123,7 +123,7 @@ SCENES: dict[str, tuple[Turns, str, str]] = {
     "CONNECT, then SSH": ([*TUNNEL, *SSH], "ssh", "pass"),
     "CONNECT, then what nobody knows": ([*TUNNEL, ("c", NOISE), ("s", NOISE)], "http", "not_observable"),
     "CONNECT, then a request": ([*TUNNEL, ("c", POST), ("s", DENIED)], "http", "fail"),
-    "CONNECT, then mail": ([*TUNNEL, *SMTP], "smtp", "fail"),
+    "CONNECT, then mail": ([*TUNNEL, *SMTP], "http", "fail"),
 }  # fmt: skip
 
 
