@@ -60,7 +60,7 @@ def test_what_is_freed_is_given_back_where_memory_is_short(
 ) -> None:
     """Under a low ceiling malloc keeps nothing large of what is freed; under a high one it does as it likes."""
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *option: told.append(option)))
+    monkeypatch.setattr("ctypes.CDLL", lambda _: SimpleNamespace(mallopt=lambda *option: told.append(option)))
     memory.spare(total)
     assert told == options
 
