@@ -85,7 +85,8 @@ def resumption(seen: int, server: ServerShape) -> tuple[bool | None, str | None]
         return False, None
     abbreviated = bool(seen & S.SEEN_SERVER_CCS)  # RFC 5246 7.3: ChangeCipherSpec right after the ServerHello
     if not abbreviated and not seen & S.SEEN_SESSION_ECHO:
-        return (None, None) if seen & S.SEEN_TICKET_OFFER else (False, None)
+        is_offered = seen & S.SEEN_TICKET_OFFER or not seen & S.SEEN_CLIENT_HELLO  # as far as is known
+        return (None, None) if is_offered else (False, None)
     # RFC 5077 3.4: with a ticket, the session id is echoed only to say that the ticket was accepted.
     return True, "ticket" if seen & S.SEEN_TICKET_OFFER else "session_id"
 
@@ -104,6 +105,8 @@ def forward_secrecy(server: ServerShape, resumed: bool | None, seen: int) -> tup
         return None, "the suite does not say how keys are exchanged"
     if not suite.ephemeral:
         return False, f"{suite.key_exchange} key exchange"
+    if resumed is None:
+        return None, "whether it resumed an earlier session is not in the capture"
     if not resumed:
         return True, f"{suite.key_exchange} key exchange"
     if seen & S.SEEN_ORIGINAL:
