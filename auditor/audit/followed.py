@@ -73,7 +73,7 @@ class Following:
 
     def _reach(self, reached: Checkpoint) -> None:
         """Write down where somebody else could go on."""
-        began = time.thread_time()
+        began = time.monotonic()
         ended = {source.number: source for source in reached.sources}
         for row in reached.values.get("sources", []):
             if row["number"] in ended:
@@ -90,7 +90,7 @@ class Following:
         }
         with writing.replaced(self.folder / STATE, durable=False) as file:
             file.writelines(packed.assembled(KIND, values, reached.arrays))
-        reached.written(time.thread_time() - began)
+        reached.written(time.monotonic() - began)
 
     def _names(self, paths: Sequence[Path]) -> list[str]:
         """Files of all attempts, by where they lie in the folder that these share."""

@@ -105,7 +105,7 @@ class Keeping:
         self._submit(lambda: self._checkpoint(reached, done))
 
     def _checkpoint(self, reached: Checkpoint, groups: Sequence[ReadAsOne]) -> None:
-        began = time.thread_time()
+        began = time.monotonic()
         ended = {source.number: source for source in reached.sources}
         for row in reached.values.get("sources", []):
             if row["number"] in ended:  # not one that is open
@@ -120,7 +120,7 @@ class Keeping:
             file.writelines([*parts, *self._seal(bytes(parts[-1]))])
         self.state = bytes(parts[-1]).hex()
         self.is_last = reached.is_last
-        reached.written(time.thread_time() - began)
+        reached.written(time.monotonic() - began)
 
     def ended(self, state: str | None) -> None:
         """Others have written where an audit of more captures could go on, behind all of these; ``state``: its digest."""

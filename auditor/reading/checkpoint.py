@@ -55,8 +55,8 @@ class CheckpointPace:
     """When the next checkpoint is due: they must not take more than a twentieth of the time."""
 
     last: float = field(default_factory=time.monotonic)
-    took: float = 0.0  # seconds, to make the last one …
-    writing: float = 0.0  # … and of a processor, to write the one that was written last
+    took: float = 0.0  # seconds to make the last one …
+    writing: float = 0.0  # … and to write the one that was written last
 
     @property
     def is_due(self) -> bool:

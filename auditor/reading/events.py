@@ -45,7 +45,7 @@ class Checkpoint:
     is_last: bool  # there are no more of them
     values: dict[str, Any]  # what is remembered, but digests of the captures, which may not be known yet
     arrays: list[tuple[list[Any], Any]]  # packed
-    written: Callable[[float], None]  # is told how many seconds of a processor it took to write it
+    written: Callable[[float], None]  # is told how many seconds it took to write it
     exchanged: Sequence[Path] = ()  # files with what flows of a share stated and asked others so far
 
 
