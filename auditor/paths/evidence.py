@@ -114,7 +114,7 @@ def _frames(g: EvidenceGathering, link: Link, direction: str, number: int) -> No
     if link.name in g.backward:
         other_way = g.nothing.copy()
         other_way[frames.positions.flow[mine & g.backward[link.name]]] = True
-        words = f"frames of {link.words}, but not from or to its peer as the addresses go: looped or made up"
+        words = f"frames of {link.words}, but not from or to its peer as the addresses go: looped, made up, or of other equipment"
         g.add(other_way, direction, "contrary", link.path, NONE, words, link.name)
     for text in each_once(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from auditor.decode.control import Control
 from auditor.paths.ends import Ends
-from auditor.paths.fits import WEAK, Fit, Fitting
+from auditor.paths.fits import VLAN, WEAK, Fit, Fitting
 from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Frames
 from auditor.paths.learned import Contest, Learned, learned
 from auditor.paths.model import DIRECTIONS, Evidence, Flows
@@ -55,7 +55,8 @@ class EvidenceGathering:
         """Take from a link positions that go over it the other way than their addresses: what leaves the site comes from the peer.
 
         They are looped, or somebody behind the link wrote another's address into them: of the flow's way they show nothing.
-        Nor do such that come from there by another than the peer, where a capture has the sender's MAC alone (LINUX_SLL).
+        Nor do such that come from there by another than the peer, where a capture has the sender's MAC alone (LINUX_SLL);
+        then the VLAN of the flow's other direction is not the link's either.
         """
         positions = self.flows.positions
         if not fit.some or not fit.code.any():
@@ -64,7 +65,10 @@ class EvidenceGathering:
         comes, goes = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
         out, back = self._out_and_back(link)
         by_another = (positions.source_mac != 0) & (positions.target_mac == 0) & ~comes & bool(macs)
-        backward = np.asarray((fit.code > 0) & ((out & comes & ~goes) | (back & (by_another | (goes & ~comes)))))
+        by_another &= back & (fit.code > 0)
+        backward = by_another | ((fit.code > 0) & ((out & comes & ~goes) | (back & goes & ~comes)))
+        if by_another.any():
+            backward |= (fit.code == VLAN) & np.isin(positions.flow, positions.flow[by_another])
         if backward.any():
             self.backward[link.name] = backward
             for column, nothing in ((fit.code, 0), (fit.confidence, 0), (fit.text, -1)):

@@ -51,7 +51,7 @@ VIF6 = {
 def cooked() -> bytes:
     """A connection as a router's LINUX_SLL2 has it: of each frame the sender's MAC alone."""
     frames = []
-    for when, frame in w.talk(server=w.ENI, out=Wire(101, "02:dd:00:00:00:09"), directions="s"):
+    for when, frame in w.talk(server=w.ENI, out=Wire(101, "02:dd:00:00:00:09")):
         frames.append(
             (when, frame[12:14] + b"\0\0" + struct.pack(">IHBB", 3, 1, 0, 6) + frame[6:12] + b"\0\0" + frame[14:])
         )
