@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypedDict, TypeVar
 
@@ -54,6 +55,21 @@ def _nanoseconds(option: str, given: Moment | None) -> int | None:
     return (seconds.days * 86_400 + seconds.seconds) * 1_000_000_000 + fraction
 
 
+def _day(given: Moment | None) -> date | None:
+    """A day as such. Raises InputError for what is none."""
+    if given is None or isinstance(given, date):
+        return given.date() if isinstance(given, datetime) else given
+    try:
+        return date.fromisoformat(str(given).strip())
+    except ValueError as error:
+        raise InputError(f"--as-of {shown(str(given))}: not a day; give it as 2026-11-27") from error
+
+
+def _is_number(given: object, kind: type[int] | type[float]) -> bool:
+    """Whether an option of Python's is a number, also one of numpy's, and no truth."""
+    return isinstance(given, Integral if kind is int else Real) and not isinstance(given, bool)
+
+
 def _several(given: PathLike | Iterable[PathLike]) -> tuple[PathLike, ...]:
     return (given,) if isinstance(given, str | Path) else tuple(given)
 
@@ -66,7 +82,7 @@ class Options:
         PathLike | Iterable[PathLike], "Name of a shipped policy (aws-pinpoint without it), or a policy file{again}."
     ] = DEFAULT_POLICY
     as_of: Annotated[
-        date | None, "Judge rules that hold for a time as of this day; each flow's own day without it."
+        Moment | None, "Judge rules that hold for a time as of this day; each flow's own day without it."
     ] = None
     all_traffic: Annotated[
         bool, "Judge TLS and plaintext of all traffic by the policy's rules, not only of that to AWS."
@@ -121,14 +137,21 @@ class Options:
         if since is not None and until is not None and since >= until:
             raise InputError(f"--until {shown(str(self.until))}: is not later than --since {shown(str(self.since))}")
 
-        if self.jobs is not None and not 1 <= self.jobs <= MOST_JOBS:
-            raise InputError(f"--jobs {self.jobs}: give a number from 1 to {MOST_JOBS}")
-        if not abs(self.skew) <= MOST_SKEW:  # NaN too
-            raise InputError(f"--skew {self.skew:g}: give the seconds by which the witnesses' clocks are ahead")
+        object.__setattr__(self, "as_of", _day(self.as_of))
+        if self.jobs is not None and not (_is_number(self.jobs, int) and 1 <= self.jobs <= MOST_JOBS):
+            raise InputError(f"--jobs {shown(str(self.jobs))}: give a number from 1 to {MOST_JOBS}")
+        if not (_is_number(self.skew, float) and abs(self.skew) <= MOST_SKEW):  # NaN too
+            skew = f"{self.skew:g}" if _is_number(self.skew, float) else shown(str(self.skew))
+            raise InputError(f"--skew {skew}: give the seconds by which the witnesses' clocks are ahead")
 
     def times(self) -> tuple[int | None, int | None]:
         """From when to before when packets are audited, in nanoseconds since 1970. Raises InputError for what is no time."""
         return _nanoseconds("--since", self.since), _nanoseconds("--until", self.until)
+
+    @property
+    def day(self) -> date | None:
+        """The day as of which rules are judged."""
+        return _day(self.as_of)
 
     @property
     def policies(self) -> tuple[PathLike, ...]:
@@ -214,7 +237,7 @@ class OptionValues(TypedDict, total=False):
     """The fields of ``Options`` as keyword arguments: what an editor completes and mypy checks."""
 
     policy: PathLike | Iterable[PathLike]
-    as_of: date | None
+    as_of: Moment | None
     all_traffic: bool
     topology: PathLike | None
     aws: PathLike | None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import auditor
+from auditor.recognise.numbers import APPLICATIONS
 from tests import carriers, wire
 from tests.test_encryption import DENIED, POST, SHAKE
 
@@ -123,7 +124,7 @@ SCENES: dict[str, tuple[Turns, str, str]] = {
     "CONNECT, then SSH": ([*TUNNEL, *SSH], "ssh", "pass"),
     "CONNECT, then what nobody knows": ([*TUNNEL, ("c", NOISE), ("s", NOISE)], "http", "not_observable"),
     "CONNECT, then a request": ([*TUNNEL, ("c", POST), ("s", DENIED)], "http", "fail"),
-    "CONNECT, then mail": ([*TUNNEL, *SMTP], "smtp", "fail"),
+    "CONNECT, then mail": ([*TUNNEL, *SMTP], "http", "fail"),
 }  # fmt: skip
 
 
@@ -148,6 +149,11 @@ def test_what_was_agreed_on_decides(audit_bytes: Callable[..., auditor.Audit]) -
     found = told(audit_bytes, packets)
     expected = {name: (protocol, verdict) for name, (_, protocol, verdict) in SCENES.items()}
     assert {name: found[port] for port, name in enumerate(SCENES, 20_000)} == expected
+
+
+def test_numbers_of_applications_are_their_own() -> None:
+    """No two applications share a number or a name."""
+    assert len({one.number for one in APPLICATIONS}) == len({one.name for one in APPLICATIONS}) == len(APPLICATIONS)
 
 
 def ber(tag: int, contents: bytes) -> bytes:

@@ -159,7 +159,7 @@ def test_other_versions_and_kinds_are_refused(
     with monkeypatch.context() as other:
         other.setattr(packed, "__version__", "0.0.0")
         kept.write_control(path, Control(captures=["a"]))
-    with pytest.raises(RefusedError, match="another version"):
+    with pytest.raises(RefusedError, match=r"by auditor 0\.0\.0, and this is"):
         kept.read_control(path)
     kept.write_batch(path, batches(events)[0])
     monkeypatch.setitem(kept.LAYOUTS, "places", S.STREAM)

@@ -246,7 +246,7 @@ def test_addresses_by_the_column(texts: list[str]) -> None:
         assert expected is None or (int(high[at]), int(low[at])) == expected
 
 
-@pytest.mark.parametrize("text", ["", f"{scenes.V2}\n", scenes.V2])
+@pytest.mark.parametrize("text", ["", f"{scenes.V2}\n", scenes.V2, "@timestamp,@message\n"])
 def test_a_log_without_rows(tmp_path: Path, text: str) -> None:
     """An empty log, or one with its header alone, says that nothing was recorded: no error."""
     (tmp_path / "a.log").write_text(text)

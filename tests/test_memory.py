@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_memory_where_nothing_is_known_of_groups(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(memory, "_of_groups", lambda: iter(()))
     monkeypatch.setattr(memory, "_of_process", lambda: iter(()))
     assert memory.free() >= memory.LEAST
+
+
+@pytest.mark.parametrize(("total", "options"), [(1 << 30, [(-3, 1 << 20), (-1, 1 << 20)]), (4 << 30, [])])
+def test_what_is_freed_is_given_back_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch, total: int, options: list[tuple[int, int]]
+) -> None:
+    """Under a low ceiling malloc keeps nothing large of what is freed; under a high one it does as it likes."""
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr("ctypes.CDLL", lambda _: SimpleNamespace(mallopt=lambda *option: told.append(option)))
+    memory.spare(total)
+    assert told == options
 
 
 def test_results_do_not_depend_on_the_secret(samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,18 @@
 """Rules as data: each has a page, a flow that meets it and one that does not, and says what it could not see."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
+from pydantic_core import core_schema
 
 import auditor
+from auditor import settings
 from auditor.cli import terminal
+from auditor.paths.topology import Topology
 from auditor.policy import (
     agreement_checks,
     certificate_checks,
@@ -188,3 +193,39 @@ def test_the_end_of_support_is_noticed_from_its_day_on(audit_bytes: Any, time: d
     ]
     verdicts = audit_bytes(wire.pcap(packets)).verdicts.set_index("rule")["verdict"]
     assert verdicts["API101"] == verdict
+
+
+def _is_part(ours: Any, theirs: Any) -> bool:
+    """Whether all that one description says is in another one."""
+    if isinstance(ours, dict):
+        return isinstance(theirs, dict) and all(key in theirs and _is_part(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, list | tuple):
+        return len(ours) == len(theirs) and all(map(_is_part, ours, theirs))
+    return bool(ours == theirs)
+
+
+@pytest.mark.parametrize("kind", [model.Policy, Topology])
+def test_files_are_described_as_pydantic_would(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pydantic's validators are told of a file is what pydantic makes of the same annotations."""
+
+    def before(mark: settings.Before, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_before_validator_function(mark.change, handler(source))
+
+    def after(mark: settings.After, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(mark.check, handler(source))
+
+    for mark, hook in ((settings.Before, before), (settings.After, after)):
+        monkeypatch.setattr(mark, "__get_pydantic_core_schema__", hook, raising=False)
+    monkeypatch.setattr(settings.Strict, "__pydantic_config__", {"extra": "forbid"}, raising=False)
+    assert _is_part(settings._section(kind), TypeAdapter(kind).core_schema)
+
+
+def test_files_have_values_of_known_types() -> None:
+    """A section whose key has a type that no file's value is described by is refused whatever the file holds."""
+
+    @dataclass(frozen=True)
+    class Odd(settings.Strict):
+        number: complex
+
+    with pytest.raises(TypeError, match="complex"):
+        settings.validated(Odd, {"number": 1})

@@ -12,6 +12,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -21,7 +22,8 @@ import pytest
 
 import auditor
 from auditor.capture import digest
-from auditor.options import OptionValues, meaning
+from auditor.errors import AuditError, InputError
+from auditor.options import Options, OptionValues, meaning
 from auditor.tables import schema
 from tests import wire
 from tests.conftest import SAMPLES
@@ -111,6 +113,40 @@ def test_options_by_name_and_as_an_object(samples: Path) -> None:
     assert result.manifest["options"]["policy"] == "rfc10015"
     assert result.manifest["options"]["topology"] == str(samples / "site.toml")
     assert auditor.audit(samples / "tls1.2.pcapng", options=options).manifest["site"] == "office"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"as_of": "yesterday"}, "--as-of yesterday: not a day; give it as 2026-11-27"),
+        ({"jobs": "two"}, "--jobs two: give a number"),
+        ({"jobs": True}, "--jobs True: give a number"),
+        ({"skew": "late"}, "--skew late: give the seconds"),
+        ({"skew": float("nan")}, "--skew nan: give the seconds"),
+    ],
+)
+def test_options_that_are_none(options: Any, words: str) -> None:
+    """What an option cannot be is a sentence that says what it can."""
+    with pytest.raises(InputError, match=f"^{words}"):
+        Options(**options)
+
+
+def test_options_as_people_have_them() -> None:
+    """A day may be text, a date or a time; numbers may be numpy's."""
+    for day in ("2026-11-27", date(2026, 11, 27), datetime(2026, 11, 27, 12, tzinfo=UTC)):
+        assert Options(as_of=day).day == date(2026, 11, 27)
+    many: Any = {"jobs": np.int64(2), "skew": np.float32(1.5)}
+    assert Options(**many).skew == 1.5
+
+
+def test_arguments_of_another_kind(office: Any) -> None:
+    """What names no capture, and what is no audit, is a sentence; columns to count by may be a list."""
+    something: Any = 5
+    with pytest.raises(InputError, match=r"^5: names no capture"):
+        auditor.audit(something)
+    with pytest.raises(AuditError, match=r"^5: not an audit"):
+        office.diff(something)
+    assert list(office.who("old", by=["client", "version"]).columns[:2]) == ["client", "version"]
 
 
 def test_policies_and_rules() -> None:

@@ -34,9 +34,10 @@ COUNT = 6  # files
 
 @pytest.fixture
 def every_border(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let there be a checkpoint wherever one may be, however little time has passed."""
+    """Let there be a checkpoint between any two captures, and none inside of them, however little or much time has passed."""
     monkeypatch.setattr(checkpoint, "SHORTEST", 0)
     monkeypatch.setattr(checkpoint, "TIMES", 0)
+    monkeypatch.setattr(checkpoint, "INSIDE", HANG)
 
 
 @pytest.fixture

@@ -136,6 +136,16 @@ def verdict(result: auditor.Audit) -> str:
     return "not_applicable" if told.empty else str(wire.only(told)["verdict"])
 
 
+@pytest.mark.parametrize(
+    ("asked", "protocol"),
+    [(b"SUBSCRIBE /upnp/event HTTP/1.1\r\nHOST: a\r\n\r\n", "http"), (b"SUBSCRIBE news\r\n", "redis")],
+)
+def test_a_word_of_http_and_of_redis(audit_bytes: Run, asked: bytes, protocol: str) -> None:
+    """A method of UPnP that is a command of Redis, too, is told by what follows it."""
+    talk = wire.Talk(dport=5000).open().play([("c", asked)])
+    assert list(audit_bytes(wire.pcap(talk.packets)).flows["protocol"]) == [protocol]
+
+
 @pytest.mark.parametrize("name", IN_CLEAR)
 def test_what_is_in_clear_is_named_and_fails(audit_bytes: Run, name: str) -> None:
     """The first message names the flow, wherever segments begin behind it, and what is in clear is not encrypted."""

@@ -22,7 +22,7 @@ from auditor.capture.inputs import expand
 from auditor.options import Options
 from auditor.reading import checkpoint, kept
 from tests import cuts, wire
-from tests.conftest import SAMPLES
+from tests.conftest import HANG, SAMPLES
 from tests.lab import scenes
 from tests.sharing import audit_here, hide, rows, totals
 
@@ -198,6 +198,7 @@ def test_a_share_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
     auditor.audit(files, apart=apart, out=one).close()
     for name in ("SHORTEST", "TIMES"):
         monkeypatch.setattr(checkpoint, name, 0)
+    monkeypatch.setattr(checkpoint, "INSIDE", HANG)
     reach, follow, left = followed.Following._reach, followed.follow, dict[int, int]()
 
     def reached(self: followed.Following, *arguments: Any) -> None:

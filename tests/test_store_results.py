@@ -16,7 +16,7 @@ from auditor.options import Options
 from auditor.reading import checkpoint
 from auditor.report import temporary
 from tests import cuts, sharing, web, wire
-from tests.conftest import SAMPLES
+from tests.conftest import HANG, SAMPLES
 from tests.test_stores import OFFICE, SECRET, tables
 
 
@@ -171,6 +171,7 @@ def test_interrupted_on_the_way_to_a_store(
     auditor.audit(files, out=tmp_path / "whole").close()
     for name in ("SHORTEST", "TIMES"):
         monkeypatch.setattr(checkpoint, name, 0)
+    monkeypatch.setattr(checkpoint, "INSIDE", HANG)
     reach = Keeping._checkpoint
 
     def reached(keeping: Keeping, *arguments: Any) -> None:

@@ -36,4 +36,4 @@ def build_pipeline(
             coming.stop()
         raise
     ranges = Ranges.read(options.ip_ranges) if options.ip_ranges is not None else Ranges.shipped()
-    return Pipeline(Judge(site, coming), ranges, Evaluation(policies, options.as_of), inside, ceiling)
+    return Pipeline(Judge(site, coming), ranges, Evaluation(policies, options.day), inside, ceiling)

@@ -9,6 +9,7 @@ from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
+from auditor.errors import InputError, shown
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
@@ -46,6 +47,16 @@ def audit(
     return audit_files(paths, merged(options, values))
 
 
+def _named(paths: PathLike | Iterable[PathLike]) -> list[PathLike]:
+    """The captures that are named, one or several. Raises InputError for what is neither."""
+    if isinstance(paths, str | Path):
+        return [paths]
+    try:
+        return [one if isinstance(one, str) else Path(one) for one in paths]
+    except TypeError as error:
+        raise InputError(f"{shown(str(paths))}: names no capture; give a file or folder, or several") from error
+
+
 def audit_files(
     paths: PathLike | Iterable[PathLike],
     options: Options,
@@ -63,7 +74,7 @@ def audit_files(
     from auditor.capture.inputs import expand
 
     try:
-        inputs = expand([paths] if isinstance(paths, str | Path) else paths, options.say)
+        inputs = expand(_named(paths), options.say)
         for item in inputs:
             if hashing is not None and item.adopt(hashing):
                 break

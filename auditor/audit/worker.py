@@ -13,7 +13,7 @@ from typing import Any
 from auditor.audit import followed, shares
 from auditor.border.gate import RefusedError
 from auditor.errors import AuditError
-from auditor.machine import isolated, kernel, objects
+from auditor.machine import isolated, kernel, memory, objects
 
 PIECES: dict[str, Callable[..., Any]] = {"follow": followed.follow, "judge": shares.judge}
 DONE, FAILED, READ = "done", "failed", "read"  # what an answer is
@@ -37,6 +37,7 @@ def serve(connection: Connection) -> None:
     """Do what is asked for until the other end closes."""
     while True:
         piece, arguments = connection.recv()
+        memory.spare(arguments[0].memory_bytes)
         if piece == "follow":
             arguments = (*arguments, Reports(connection))
         try:

@@ -39,7 +39,7 @@ def pcap_command(
 
     load = partial(import_module, "auditor.cli.summary") if output.is_shown else None
     hashing = context.obj.hashing if context.obj is not None else None
-    confine, progress = least_rights(context, output), Progress()
+    confine, progress = least_rights(context, output, options.memory_bytes()), Progress()
     with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
         result = audit_files(captures, options, hashing=hashing, meanwhile=load, confine=confine, progress=progress)
     finish(result, output)
@@ -69,7 +69,7 @@ def live_command(
     from auditor.audit.progress import Progress
     from auditor.cli.ticker import Ticker, is_shown
 
-    confine, progress = least_rights(context, output), Progress()
+    confine, progress = least_rights(context, output, options.memory_bytes()), Progress()
     with Ticker(progress) if is_shown() and not output.quiet else nullcontext():
         result = audit_interface(
             interface,
@@ -82,12 +82,16 @@ def live_command(
     finish(result, output)
 
 
-def least_rights(context: typer.Context, output: Output) -> "Confine | None":
-    """What gives up all rights that an audit does not need; nothing in a process that is not the command's own."""
+def least_rights(context: typer.Context, output: Output, memory_bytes: int | None) -> "Confine | None":
+    """What gives up all rights that an audit does not need; nothing in a process that is not the command's own.
+
+    Such a process keeps no memory that it does not need either; ``memory_bytes``: what it was given, if anything.
+    """
     if not isinstance(context.obj, OwnProcess):
         return None
-    from auditor.machine import rights
+    from auditor.machine import memory, rights
 
+    memory.spare(memory.ceiling(memory_bytes).total)
     history = [] if output.history is None else [output.history]
 
     def confine(reads: list[Path], writes: list[Path]) -> None:

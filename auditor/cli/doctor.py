@@ -6,7 +6,7 @@ from rich.text import Text
 
 from auditor.audit.installed import Part, installation
 from auditor.border.text import printable
-from auditor.cli.terminal import console, grid
+from auditor.cli.terminal import console, emit, grid
 
 
 def _state(part: Part, missing: str) -> Text:
@@ -25,7 +25,7 @@ def doctor() -> None:
         table.add_row(part.name, _state(part, missing="red"), part.use)
     for part in here.programs:
         table.add_row(part.name, _state(part, missing="yellow"), part.use)
-    out.print(table)
+    emit(out, table)
     state = "compiled and cached" if here.is_compiled else "not compiled yet: the first audit takes half a minute more"
     out.print(f"kernels: {state}, {here.kept}")
     out.print(f"AWS address ranges: {here.ranges}")
@@ -43,7 +43,7 @@ def compare(path: Path) -> bool:
         other = line.compared - line.equal
         style = "red" if other else "green"
         table.add_row(line.what, f"{line.compared:,}", f"{line.equal:,}", Text(f"{other:,}", style=style))
-    out.print(table)
+    emit(out, table)
     for note in comparison.notes:
         out.print(Text(printable(note), style="yellow"))
     for line in comparison.lines:

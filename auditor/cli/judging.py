@@ -9,7 +9,7 @@ import typer
 from auditor.cli.app import app, check_effect, say, silent
 from auditor.cli.auditing import finish, least_rights
 from auditor.cli.options import Output, option_field, with_options
-from auditor.options import OptionValues
+from auditor.options import Options, OptionValues
 
 
 @app.command("judge")
@@ -55,4 +55,5 @@ def judge_command(
         values["witnesses"] = witness
     if skew is not None:
         values["skew"] = skew
-    finish(judge_results(folder, values, confine=least_rights(context, output)), output)
+    confine = least_rights(context, output, Options(memory=memory).memory_bytes())
+    finish(judge_results(folder, values, confine=confine), output)

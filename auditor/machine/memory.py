@@ -12,6 +12,9 @@ STARTED = 240 * MIB  # what libraries, kernels and blocks being read take before
 LEAST = 448 * MIB  # less would not hold a hello, a chain and a batch of flows of each kind at one time
 # Parts of a hundred of what is left. Strings are copied where numbers are given out anew, so they are there twice.
 FLOWS, STREAMS, STRINGS, BATCHES, FACTS, CERTIFICATES, SECRETS = 25, 12, 11, 25, 9, 7, 10
+# Below such a ceiling malloc keeps no more than so many bytes of what is freed, by its options of mallopt(3).
+TIGHT, KEPT = 2 << 30, 1 << 20
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 LOGS = 50  # hundredths that logs and routing tables have before all of these, where there are any
 
 
@@ -53,6 +56,17 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)
+
+
+def spare(total: int) -> None:
+    """For a process of its own that may take so many bytes: where these are few, what is freed is the system's again at once.
+
+    malloc(3) would keep up to 64 MiB for each thread, the more the larger what was freed before, which saves some time.
+    """
+    option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    if option is not None and total < TIGHT:
+        for name in (MMAP_THRESHOLD, TRIM_THRESHOLD):
+            option(name, KEPT)
 
 
 def free() -> int:

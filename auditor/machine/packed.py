@@ -28,7 +28,7 @@ MAGIC = b"AUDITOR1"
 # numbers of protocols and of reasons, values of headers, the order of what is listed.
 FORMAT = 3
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
-AT_ONCE = 8 << 20  # bytes
+AT_ONCE = 1 << 20  # bytes; of more, copies on the way would add up
 LENGTH = 8  # bytes of the header's length
 DIGEST = 32
 # What comes up where a file is whole, and what is in it is not what an audit writes.
@@ -107,7 +107,8 @@ def _compressed(pieces: Iterable[Array], size: int) -> Any:
     if not size:
         return b""
     if size <= AT_ONCE:
-        return pa.Codec(CODEC, LEVEL).compress(b"".join(piece.data for piece in pieces))
+        (whole,) = pieces
+        return pa.Codec(CODEC, LEVEL).compress(whole.data)
     out = pa.BufferOutputStream()  # Arrow's codec takes as much memory again at one time
     with pa.CompressedOutputStream(out, CODEC) as stream:
         for raw in pieces:

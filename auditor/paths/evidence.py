@@ -56,7 +56,7 @@ from auditor.paths import inside_aws, routing
 from auditor.paths.fits import FITS, WEAK, Fit
 from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import EvidenceGathering
-from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, Flows
+from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, SHARED, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface, Vpn
 from auditor.tables.columns import each_once
@@ -114,7 +114,7 @@ def _frames(g: EvidenceGathering, link: Link, direction: str, number: int) -> No
     if link.name in g.backward:
         other_way = g.nothing.copy()
         other_way[frames.positions.flow[mine & g.backward[link.name]]] = True
-        words = f"frames of {link.words}, but the other way than the addresses: looped or made up"
+        words = f"frames of {link.words}, but not from or to its peer as the addresses go: looped or made up"
         g.add(other_way, direction, "contrary", link.path, NONE, words, link.name)
     for text in each_once(fit.against[mine & (fit.against >= 0) & (g.any_fit == 0)]).tolist():
         at = mine & (fit.against == text) & (g.any_fit == 0)
@@ -302,11 +302,14 @@ def _internet(g: EvidenceGathering) -> None:
 
 
 def _pppoe(g: EvidenceGathering) -> None:
-    """Public addresses on a PPPoE line. A private client there is one of a provider's network, which may be a closed one."""
+    """Public addresses on a PPPoE line. A private client there is one of a provider's network, which may be a closed one.
+
+    So is one with an address of those that providers share (RFC 6598).
+    """
     positions, ends = g.flows.positions, g.ends
     at = positions.pppoe & (positions.tunnel == 0)
     public = ends.public["client"] | ends.public["server"]
-    private = PRIVATE.covers(*g.flows.end("client")) | PRIVATE.covers(*g.flows.end("server"))
+    private = np.any([some.covers(*g.flows.end(which)) for some in (PRIVATE, SHARED) for which in DIRECTIONS], axis=0)
     closed = private & np.any([ends.leads(link) for link in g.network.links() if not isinstance(link, Uplink)], axis=0)
     for number, (direction, way) in enumerate(g.flows.ways.items()):
         covered = g.frames.coverage(at & (positions.direction == number)).reshape(-1, 2)[:, number]

@@ -110,7 +110,12 @@ def _traffic_paths(rows: JoinedRows, log: FlowLog, flows: Flows, network: Networ
         ((trail == 4) & ~home, "vpc", "traffic-path 4, through peering within the Region"),
         ((trail == 5) & ~home, "vpc", "traffic-path 5, through peering between Regions"),
         ((trail == 6) & ~in_vpc & ~onward, "private", "traffic-path 6, through a local gateway"),
-        ((trail == 7) & public, "vpc", "traffic-path 7, through a gateway endpoint"),
+        # Gateway endpoints lead to services of AWS's alone.
+        (
+            (trail == 7) & public & ~home & (rows.from_server | flows.server_aws[rows.flow]),
+            "vpc",
+            "traffic-path 7, through a gateway endpoint",
+        ),
         ((trail == 8) & public, "internet", "traffic-path 8, through an internet gateway"),
     ]
     evidence: list[Evidence] = []

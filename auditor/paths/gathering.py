@@ -55,6 +55,7 @@ class EvidenceGathering:
         """Take from a link positions that go over it the other way than their addresses: what leaves the site comes from the peer.
 
         They are looped, or somebody behind the link wrote another's address into them: of the flow's way they show nothing.
+        Nor do such that come from there by another than the peer, where a capture has the sender's MAC alone (LINUX_SLL).
         """
         positions = self.flows.positions
         if not fit.some or not fit.code.any():
@@ -62,7 +63,8 @@ class EvidenceGathering:
         macs = [*self.network.peer_macs(link), *(holder.mac for holder in self.learned.holders.get(link.name, []))]
         comes, goes = np.isin(positions.source_mac, macs), np.isin(positions.target_mac, macs)
         out, back = self._out_and_back(link)
-        backward = np.asarray((fit.code > 0) & ((out & comes & ~goes) | (back & goes & ~comes)))
+        by_another = (positions.source_mac != 0) & (positions.target_mac == 0) & ~comes & bool(macs)
+        backward = np.asarray((fit.code > 0) & ((out & comes & ~goes) | (back & (by_another | (goes & ~comes)))))
         if backward.any():
             self.backward[link.name] = backward
             for column, nothing in ((fit.code, 0), (fit.confidence, 0), (fit.text, -1)):

@@ -70,6 +70,7 @@ SEEN = frozenset(
 
 PRIVATE_V4 = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
 PRIVATE = PrefixSet([*PRIVATE_V4, "fc00::/7"])
+SHARED = PrefixSet(["100.64.0.0/10"])  # between a provider and its customers (RFC 6598)
 # Addresses that say nothing of the internet: private, shared, link-local, multicast, loopback.
 NOT_PUBLIC = PrefixSet(
     [

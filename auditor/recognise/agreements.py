@@ -10,7 +10,17 @@ from auditor.decode.bytes import Bytes, be32
 from auditor.flows.state import NEGOTIATES, UPGRADE_ASKED, FlowRow, StreamRow
 from auditor.machine.kernel import part
 from auditor.recognise.commands import GSS_REQUEST, SSL_REQUEST
-from auditor.recognise.numbers import FTP, FTP_SEALED, HTTP, POSTGRESQL, POSTGRESQL_SEALED, UNKNOWN, VNC, VNC_SEALED
+from auditor.recognise.numbers import (
+    FTP,
+    FTP_SEALED,
+    HTTP,
+    POSTGRESQL,
+    POSTGRESQL_SEALED,
+    SSH,
+    UNKNOWN,
+    VNC,
+    VNC_SEALED,
+)
 from auditor.recognise.openings import CONNECT, IS_REQUEST
 from auditor.recognise.words import same_word
 
@@ -76,11 +86,11 @@ def note_postgresql(flow: FlowRow, direction: int, data: Bytes, size: int) -> No
 
 @part
 def note_tunnel(flow: FlowRow, row: int, application: int) -> None:
-    """What goes through the tunnel that CONNECT asks for (RFC 9110 9.3.6) names the flow."""
+    """What goes through the tunnel that CONNECT asks for (RFC 9110 9.3.6) is in clear, or SSH."""
     if row == CONNECT:
         flow.upgrade |= NEGOTIATES
     elif flow.upgrade & NEGOTIATES != 0 and application != UNKNOWN and (application != HTTP or IS_REQUEST[row]):
-        flow.application = application
+        flow.application = SSH if application == SSH else HTTP
         is_agreed(flow)
 
 

@@ -15,7 +15,7 @@ NBD, NATS = 70, 71
 LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
 SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, or encrypted
 # What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3, by FTP's ENC.
-VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(70, 77)
+VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(72, 79)
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 

@@ -93,6 +93,7 @@ INLINE = (
 )
 OPENINGS = (
     *(Opening(method + b" ", HTTP, is_request=True, is_last=method != b"CONNECT") for method in METHODS),
+    Opening(b"SUBSCRIBE /", HTTP, is_request=True, is_last=True),  # of UPnP; Redis has the word too, before a channel
     Opening(b"HTTP/1.", HTTP),
     Opening(b"PRI * HTTP/2.0", HTTP2, is_last=True),  # RFC 9113 3.4
     Opening(b"SSH-", SSH, is_last=True),  # RFC 4253 4.2

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.border.words import agreed
+from auditor.errors import AuditError, shown
 from auditor.report.results import Results
 
 if TYPE_CHECKING:
@@ -85,16 +86,16 @@ class Audit(Results):
 
         return Plots(self)
 
-    def who(self, where: str | None = None, by: str = "client,server") -> "pd.DataFrame":
+    def who(self, where: str | None = None, by: str | Iterable[str] = "client,server") -> "pd.DataFrame":
         """Who talks to whom, how often and since when: of the flows that a question is about.
 
         ``where`` is a version (``"tls1.0"``), a rule (``"TLS101"``), a suite, an address or a name, a ready question as
         ``"plaintext"``, or a condition in SQL's words (``"tls_version < 'TLS 1.2'"``). ``by``: client, network, server, service,
-        version, suite, or columns of ``flows``. Raises AuditError where they are not right.
+        version, suite, or columns of ``flows``; a list, or names with commas. Raises AuditError where they are not right.
         """
         from auditor.report.who import frame
 
-        return frame(self, where, by)
+        return frame(self, where, by if isinstance(by, str) else ",".join(by))
 
     def sql(self, query: str) -> "pd.DataFrame":
         """The rows of a query over the tables, in DuckDB's SQL, which can reach nothing else. Raises AuditError."""
@@ -222,9 +223,14 @@ class Audit(Results):
         export(self, form, file, table, where=where, force=force)
 
     def diff(self, other: Results) -> "list[Change]":
-        """What changed from this audit to another one, by client group and service; findings first."""
+        """What changed from this audit to another one, by client group and service; findings first.
+
+        Raises AuditError for what is no audit.
+        """
         from auditor.report.change import diff
 
+        if not isinstance(other, Results):
+            raise AuditError(f"{shown(str(other))}: not an audit; auditor.load(folder) gives that of saved results")
         return diff(self, other)
 
     def export_diff(

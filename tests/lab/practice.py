@@ -1,8 +1,11 @@
 """Layouts of practice in which a sign is not what it seems, and what may be said of them."""
 
 import json
+import struct
 from functools import partial
 
+from tests import wire
+from tests.lab import protocols as p
 from tests.lab import scenes as s
 from tests.lab import world as w
 from tests.lab.world import Scene, Truth, Wire
@@ -33,6 +36,26 @@ TO_AWS = w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'
 OSLO = TO_ANYWHERE + 'site = "oslo"\n'
 HERE = '[[capture_point]]\nname = "tap"\nfile = "capture*"\nsite = "hq"\n'
 ROUTER = f'[[router]]\nname = "edge"\nmac = "{w.EDGE}"\n'
+
+
+PEER6, GATEWAY = "2001:db8:ffff::1", "02:dd:00:00:00:10"
+VIF6 = {
+    "vifs.json": {
+        "virtualInterfaces": [
+            w.vif("dxvif-v6", "public", 104, f"{PEER6}/125", "2001:db8:ffff::2/125", addressFamily="ipv6")
+        ]
+    }
+}
+
+
+def cooked() -> bytes:
+    """A connection as a router's LINUX_SLL2 has it: of each frame the sender's MAC alone."""
+    frames = []
+    for when, frame in w.talk(server=w.ENI, out=Wire(101, "02:dd:00:00:00:09"), directions="s"):
+        frames.append(
+            (when, frame[12:14] + b"\0\0" + struct.pack(">IHBB", 3, 1, 0, 6) + frame[6:12] + b"\0\0" + frame[14:])
+        )
+    return wire.pcap(frames, link=276, nanoseconds=True)
 
 
 def log(path: str, target: str) -> dict[str, str]:
@@ -101,5 +124,13 @@ PRACTICE = [
     Scene("a private client on a provider's closed network", lambda: w.pppoe(w.talk()), [Truth("direct-connect", "direct-connect likely")],
           w.SITE + w.PUBLIC + 'prefixes = ["52.94.0.0/16"]\n'),
     Scene("a private client and a VPC on a PPPoE line to the provider's router", lambda: w.pppoe(w.talk(server=w.ENI, out=Wire(None, w.ISP))), [Truth("vpn", "private none")], w.SITE + w.UPLINK),
+    Scene("a client with a shared address on a PPPoE line", lambda: w.pppoe(w.talk("100.64.1.2")), [Truth("internet", "internet likely", "100.64.1.2")], w.SITE),
+    Scene("Linux cooked frames of the VLAN, from another than the peer", cooked, [Truth("internet", "private none")], w.SITE + LEADS),
+    Scene("a LAN's router answers for the peer in IPv6", lambda: [*p.advertisement(PEER6, GATEWAY, Wire(104, GATEWAY, w.HOST), w.CLIENT6), *w.talk(w.CLIENT6, "2a00:1450::5", Wire(104, GATEWAY))],
+          [Truth("internet", "unknown none", w.CLIENT6)], w.SITE, VIF6),
+    Scene("the peer answers the site's end in IPv6", lambda: [*p.advertisement(PEER6, w.AWS1, Wire(104, w.AWS1, w.EDGE), "2001:db8:ffff::2"), *w.talk(w.CLIENT6, w.SERVER6, Wire(104, w.AWS1))],
+          [Truth("direct-connect", s.CONFIRMED_DX, w.CLIENT6)], w.SITE, VIF6),
+    Scene("path 7 to the site", lambda: w.talk(w.SERVER6, w.CLIENT6), [Truth("internet", "unknown none", w.SERVER6)], w.SITE,
+          witness={"vpc.log": w.flow_log(s.V5, s.vpc_row("7", w.SERVER6, w.CLIENT6))}),
     Scene("a private client on a PPPoE line", lambda: w.pppoe(w.talk()), [Truth("internet", "internet likely")], w.SITE),
 ]  # fmt: skip
