@@ -157,9 +157,13 @@ def test_frames_of_macsec_in_several_files(tmp_path: Path) -> None:
 
 def test_who_told_an_address_first(tmp_path: Path) -> None:
     """Of BGP and ARP that show the same address the packet that came first counts, also where both are read at one time."""
-    bgp = Ether(src="02:00:00:00:00:07") / IP(src="10.0.0.7", dst="10.0.0.8", ttl=1) / TCP(sport=179, dport=40_000)
+    bgp = (
+        Ether(src="02:00:00:00:00:07", dst="02:00:00:00:00:08")
+        / IP(src="10.0.0.7", dst="10.0.0.8", ttl=1)
+        / TCP(sport=179, dport=40_000)
+    )
     arps = [
-        Ether(src=mac) / ARP(op=2, hwsrc=mac, psrc=address, pdst="10.0.0.8")
+        Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=2, hwsrc=mac, psrc=address, pdst="10.0.0.8")
         for mac, address in (("02:00:00:00:00:07", "10.0.0.7"), ("02:00:00:00:00:09", "10.0.0.9"))
     ]
     data = wire.pcap([(wire.SECOND * (5 + min(k, 1)), bytes(one)) for k, one in enumerate([bgp, *arps])])
@@ -175,7 +179,11 @@ def test_addresses_of_one_time_come_in_one_order(tmp_path: Path) -> None:
     frames = []
     for number in (9, 7, 8):
         mac = f"02:00:00:00:00:0{number}"
-        frames.append(bytes(Ether(src=mac) / ARP(op=2, hwsrc=mac, psrc=f"10.0.0.{number}", pdst="10.0.0.1")))
+        frames.append(
+            bytes(
+                Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / ARP(op=2, hwsrc=mac, psrc=f"10.0.0.{number}", pdst="10.0.0.1")
+            )
+        )
     data = wire.pcap([(wire.SECOND, one) for one in frames])
     found = []
     for name in ("", "acb"):
