@@ -60,6 +60,16 @@ def gathered(*batches: tuple[Subject, Any]) -> Findings:
     return result
 
 
+def test_servers_of_one_name_are_one() -> None:
+    """Flows to a server whose name is another one's address are counted with those to that one, in one batch or in two."""
+    for parts in ([[0, 1, 1]], [[0], [1, 1]]):
+        batches = [subject([1] * len(servers), servers) for servers in parts]
+        for one in batches:
+            one.server, one.service = (lambda _: "10.0.0.1"), (lambda _: ("10.0.0.1", None))
+        (found,) = gathered(*((one, FAIL) for one in batches)).ordered()
+        assert found.servers == {"10.0.0.1": 3}
+
+
 def test_many_flows_make_tens_of_findings() -> None:
     """Two hundred thousand failing flows from all of 10.0.0.0/8 to a thousand servers: at most 24 findings, and no flow is lost."""
     random = np.random.default_rng(1)

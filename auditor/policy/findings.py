@@ -121,11 +121,13 @@ class Subject:
     def counted(self, flows: Array) -> tuple[Counter[str], Counter[str]]:
         """How many of some flows each client and each server has."""
         names = self.servers(flows)
-        servers = {names[number]: count for number, count in Counter(self.server_number[flows].tolist()).items()}
+        servers: Counter[str] = Counter()
+        for number, count in Counter(self.server_number[flows].tolist()).items():
+            servers[names[number]] += count  # the name that one has may be the address of another one without
         clients = Counter(self.client_number[flows].tolist())
         return (
             Counter({self.client(int(self.client_flow[number])): count for number, count in clients.items()}),
-            Counter(servers),
+            servers,
         )
 
 

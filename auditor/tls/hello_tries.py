@@ -109,14 +109,15 @@ class HelloTries:
             self._bound()
 
     def _bound(self) -> None:
-        """Keep what can matter: of the answered hellos of one size and pair the last, and not too many pairs."""
+        """Keep what can matter: of the answered hellos of one size and pair the first and the last, and not too many pairs."""
         tries = np.concatenate([np.zeros(0, TRY), *self.tries])
         tries = tries[tries["pair"] < self.limit]
         tries = tries[np.lexsort([tries[name] for name in ("flow", "started", "sent", "part", "answered", "pair")])]
         same = tries["answered"][1:] & tries["answered"][:-1]
         for name in (*OF_PAIR, "sent"):
             same &= tries[name][1:] == tries[name][:-1]
-        tries = tries[np.append(~same, True)[: len(tries)]]
+        between = np.concatenate([[False], same[:-1] & same[1:], [False]])
+        tries = tries[~between[: len(tries)]]
         if len(tries) > MOST:
             self.limit = tries["pair"][MOST]
             tries = tries[tries["pair"] < self.limit]
