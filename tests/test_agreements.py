@@ -81,6 +81,7 @@ TUNNEL: Turns = [
     ("c", b"CONNECT x.example:443 HTTP/1.1\r\nHost: x.example:443\r\n\r\n"),
     ("s", b"HTTP/1.1 200 OK\r\n\r\n"),
 ]
+REFUSED = ("s", b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 SSH: Turns = [("s", b"SSH-2.0-x\r\n"), ("c", b"SSH-2.0-y\r\n"), ("c", NOISE), ("s", NOISE)]
 # Each with the protocol that the flow is called, and what the rule about encryption says.
 SCENES: dict[str, tuple[Turns, str, str]] = {
@@ -120,6 +121,8 @@ SCENES: dict[str, tuple[Turns, str, str]] = {
     "FTP, Kerberos for the log-in": ([*FTP, ("c", b"ENC Rk9P\r\n"), ("c", b"PASV\r\n")], "ftp", "fail"),
     "FTP, signed by Kerberos": ([*FTP, ("c", b"MIC Rk9P\r\n"), ("s", b"631 Rk9P\r\n")], "ftp", "fail"),
     "CONNECT alone": (TUNNEL, "http", "not_observable"),
+    "CONNECT, refused": ([TUNNEL[0], REFUSED], "http", "fail"),
+    "CONNECT, asked for a password, then TLS": ([TUNNEL[0], REFUSED, *TUNNEL, *SHAKE], "tls", "pass"),
     "CONNECT, then TLS": ([*TUNNEL, *SHAKE], "tls", "pass"),
     "CONNECT, then SSH": ([*TUNNEL, *SSH], "ssh", "pass"),
     "CONNECT, then what nobody knows": ([*TUNNEL, ("c", NOISE), ("s", NOISE)], "http", "not_observable"),

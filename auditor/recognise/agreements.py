@@ -41,6 +41,7 @@ _ENCRYPTS[list(ENCRYPTING)] = True
 _IS_CLEAR = np.zeros(256, np.bool_)
 _IS_CLEAR[list(LEFT_IN_CLEAR)] = True
 GSS_YES = 71  # G
+STATUS_AT, REDIRECTION = 9, 51  # where HTTP's status stands (RFC 9112 4), and how those begin that are no success
 _ENC = np.frombuffer(b"enc ", np.uint8)
 
 
@@ -85,10 +86,12 @@ def note_postgresql(flow: FlowRow, direction: int, data: Bytes, size: int) -> No
 
 
 @part
-def note_tunnel(flow: FlowRow, row: int, application: int) -> None:
-    """What goes through the tunnel that CONNECT asks for (RFC 9110 9.3.6) is in clear, or SSH."""
+def note_tunnel(flow: FlowRow, row: int, application: int, data: Bytes, size: int) -> None:
+    """What goes through the tunnel that CONNECT asks for is in clear, or SSH; so is a refusal (RFC 9110 9.3.6)."""
     if row == CONNECT:
         flow.upgrade |= NEGOTIATES
+    elif application == HTTP and not IS_REQUEST[row] and size > STATUS_AT and data[STATUS_AT] >= REDIRECTION:
+        is_agreed(flow)
     elif flow.upgrade & NEGOTIATES != 0 and application != UNKNOWN and (application != HTTP or IS_REQUEST[row]):
         flow.application = SSH if application == SSH else HTTP
         is_agreed(flow)
@@ -115,6 +118,6 @@ def note_agreement(
     elif flow.application == POSTGRESQL:
         note_postgresql(flow, direction, data, size)
     elif flow.application == HTTP:
-        note_tunnel(flow, row, application)
+        note_tunnel(flow, row, application, data, size)
     elif direction == flow.client and (flow.application == FTP or flow.application == FTP_SEALED):
         note_ftp(flow, application, data, size)
