@@ -39,13 +39,14 @@ def test_a_topology_that_fits_nothing(tmp_path: Path) -> None:
 def test_suggested_topology(tmp_path: Path) -> None:
     """`audit topology suggest` lists VLANs, MACs and addresses of what is there, all in comments, never over a file."""
     frames = [w.arp(scenes.AMAZON, w.AWS1, 101), *w.talk(server=w.ENI, out=scenes.DX1)]
+    frames += w.talk("203.0.113.9", server=w.ENI, out=scenes.DX1)  # which is not a private client
     (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
     out = tmp_path / "site.toml"
     done = command("topology", "suggest", str(tmp_path / "a.pcap"), "--out", str(out))
     assert done.exit_code == 0, done.output
     text = out.read_text()
     assert all(line.startswith("#") or not line for line in text.splitlines())
-    for words in ('vlan = "101"', f'peer_mac = "{w.AWS1}"', f"this MAC has {scenes.AMAZON}", '"10.20.1.0/24"'):
+    for words in ('vlan = "101"', f'peer_mac = "{w.AWS1}"', f"this MAC has {scenes.AMAZON}", '= ["10.20.1.0/24"]'):
         assert words in text
     section = "\n".join(line.removeprefix("# ") for line in text[text.index("# [[") :].splitlines())
     out.with_name("done.toml").write_text(section)

@@ -8,7 +8,10 @@ from typing import Any
 
 from auditor.border.text import printable
 from auditor.border.words import counted
+from auditor.paths.model import PRIVATE_V4
 
+# Python's ``is_private`` has those for documentation and more besides, which nobody's clients have.
+PRIVATE_NETWORKS = [ip_network(prefix) for prefix in (*PRIVATE_V4, "fc00::/7")]
 MOST_WAYS = 12  # groups of frames that are listed
 MOST_NETWORKS = 6
 HEAD = """# What the capture shows of links. Nothing of it is asserted: say what each is by taking away the marks of comment,
@@ -34,7 +37,8 @@ def suggested(flows: Iterable[Mapping[str, Any]], network: Iterable[Mapping[str,
     clients: Counter[str] = Counter()
     for row in flows:
         packets = (row["client_packets"] or 0) + (row["server_packets"] or 0)
-        if ip_address(row["client_ip"]).is_private:
+        client = ip_address(row["client_ip"])
+        if any(client in network for network in PRIVATE_NETWORKS):
             clients[_network(row["client_ip"])] += packets
         if row["tunnel"] is None and row["server_mac"] is not None:
             way = ways.setdefault((row["interface"], row["vlan"], row["server_mac"]), _Way())
