@@ -1,5 +1,6 @@
 """SHA-256 of inputs: by a process of its own for large files, by a thread for streams."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -52,6 +53,26 @@ def test_large_file(capture: Path) -> None:
     assert row["sha256"] == _hashed(capture)
     assert row["bytes"] == capture.stat().st_size
     assert not row["warnings"]
+
+
+def test_a_disk_that_fails(capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before the system could read no further is reported, as an error, and read anew the next time."""
+    real = digest.Digested.readinto
+
+    def failing(self: digest.Digested, view: memoryview) -> int:
+        if self.count > SIZE // 4:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, view[: SIZE // 4])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(digest.Digested, "readinto", failing)
+        result = auditor.audit(capture, out=tmp_path / "out")
+    assert wire.only(result.captures)["status"] == "damaged"
+    assert result.errors == [f"{capture}: cannot be read any further: Input/output error"]
+    assert len(result.flows) == 1
+    again = auditor.audit(capture, out=tmp_path / "out")
+    assert again.errors == []
+    assert wire.only(again.captures)["packets"] == SIZE // len(wire.datagram(bytes(1000)))
 
 
 def test_program_that_is_killed(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

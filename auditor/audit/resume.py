@@ -220,6 +220,8 @@ def _is_same(one: Mapping[str, Any], item: Input) -> bool:
     """Whether a capture is as it was when it was read: by size and stamp, and where only the stamp is new, by its bytes."""
     if one["size"] != item.size or one["changed"] or str(one["failure"]).endswith(os.strerror(errno.EACCES)):
         return False
+    if one["notes"]["failure"] is not None:
+        return False
     if one["stamp"] == item.stamp:
         return True
     return item.path is not None and item.member is None and custody.is_same(item.path, one["sha256"])

@@ -105,7 +105,11 @@ class Run:
         totals.captures.read |= {
             number: capture_of(*one, self._odd.get(number, ())) for number, one in self.finished.items()
         }
-        totals.captures.unreadable |= self.errors
+        totals.captures.unreadable |= self.errors | {
+            number: f"{source.name}: {counted.notes.failure}"
+            for number, (source, counted) in self.finished.items()
+            if counted.notes.failure is not None
+        }
         return totals
 
     def finish(self, options: Options, totals: Totals) -> None:

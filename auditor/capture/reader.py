@@ -45,6 +45,7 @@ class Notes:
     status: str = "complete"
     damage_offset: int | None = None
     warnings: list[str] = field(default_factory=list)
+    failure: str | None = None  # why it could be read no further, which is no fault of the capture
 
     def damaged(self, what: str, offset: int | None = None) -> None:
         """Note damage, if it is the first; ``offset``: where, as far as that is known."""
@@ -235,6 +236,7 @@ class Reader:
                 packing, reason = self.notes.compression, getattr(error, "strerror", None) or error
                 words = f"damaged {packing} data ({reason})" if packing else f"cannot be read any further: {reason}"
                 self.damaged(words, self.offset + self.stop)
+                self.notes.failure = None if packing else words
                 got = 0
             if not got:
                 break
