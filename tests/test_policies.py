@@ -508,7 +508,7 @@ def test_what_captures_lack(tmp_path: Path) -> None:
     both = tmp_path / "one_way.pcap"
     both.write_bytes(wire.pcap([*packets[:4], *packets[5:]]))
     missing = auditor.audit(both, policy="capture-quality").findings.set_index("rule")
-    assert missing.loc["CAP101", "reason"] == "no ServerHello was seen"
+    assert missing.loc["CAP101", "reason"] == "part of the server's side is missing from the capture"
 
 
 def test_a_policy_of_before_says_how_to_fix_under_the_old_name(tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_damaged_reports_are_no_trouble(cut: int, at: int, byte: int) -> None:
 
 
 def test_link_types_by_name(audit_bytes: Run) -> None:
-    """What is not decoded is told by its name, as USB and IEEE 802.15.4 are."""
+    """What is not decoded, or not all of it, is told by its name, as USB and IEEE 802.15.4 are."""
     for link, name in ((220, "Linux USB"), (249, "Windows USBPcap"), (195, "IEEE 802.15.4"), (230, "IEEE 802.15.4")):
         row = wire.only(audit_bytes(wire.pcap([bytes(60)], link=link)).captures)
         assert name in row["warnings"]

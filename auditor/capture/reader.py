@@ -17,8 +17,8 @@ from auditor.capture.pcap import HEADER_BYTES, LARGEST_PACKET, RECORD_BYTES, Pca
 from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, PcapngState
 from auditor.capture.record_forms import LARGEST_TRIED, settled, with_larger_fractions
 from auditor.capture.sniff import looks_like
-from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, layer_of_link_type
-from auditor.decode.link_names import link_name
+from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, USB_LAYERS, layer_of_link_type
+from auditor.decode.link_names import link_name, with_number
 from auditor.errors import InputError
 
 BLOCK_BYTES = 4 << 20
@@ -27,6 +27,10 @@ SMALLEST_BLOCK = 64 << 10
 HEAD = 512
 PIECE = 1 << 20
 MOST_REPORTED = 4  # joined files whose places are reported one by one
+HOW_FAR = {  # packets of some link types are read
+    STOP: "is not decoded: its packets are only counted",
+    **dict.fromkeys(USB_LAYERS, "is read only as far as it carries Ethernet"),
+}
 MOST_WARNINGS = 32  # on link types, of which there may be thousands
 
 
@@ -185,13 +189,8 @@ class Reader:
         self._noted.add(link_type & 0xFFFF)
         layer = layer_of_link_type(link_type)
         self.names_interfaces |= layer in NAMING_LAYERS
-        if layer == STOP:
-            name = link_name(link_type)
-            words = (
-                f"link type {link_type & 0xFFFF}" if name.isdecimal() else f"link type {name} ({link_type & 0xFFFF})"
-            )
-            if len(self.notes.warnings) < MOST_WARNINGS:
-                self.notes.warnings.append(f"{words} is not decoded: its packets are only counted")
+        if layer in HOW_FAR and len(self.notes.warnings) < MOST_WARNINGS:
+            self.notes.warnings.append(f"{with_number(link_type)} {HOW_FAR[layer]}")
 
     @property
     def layout(self) -> Any:

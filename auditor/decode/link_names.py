@@ -210,3 +210,9 @@ LINK_NAMES = {
 def link_name(link_type: int) -> str:
     """A link type's name; its number where it has none."""
     return LINK_NAMES.get(link_type & 0xFFFF, str(link_type & 0xFFFF))
+
+
+def with_number(link_type: int) -> str:
+    """A link type in words, by its name if it has one, and by its number."""
+    name, number = link_name(link_type), link_type & 0xFFFF
+    return f"link type {number}" if name.isdecimal() else f"link type {name} ({number})"
