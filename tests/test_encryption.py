@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import auditor
-from tests import wire
+from tests import carriers, wire
 
 NAME = "pinpoint.us-east-1.amazonaws.com"
 HELLO = wire.record(22, wire.client_hello(NAME))
@@ -70,6 +70,39 @@ ENCRYPTED = {
     "an alert in the middle": [*SHAKE, ("c", CLOSE), ("c", DATA + DATA[:9]), ("c", DATA[9:]), ("s", DATA)],
     "closed": [*SHAKE, ("c", CLOSE), ("s", CLOSE)],
 }
+UNKNOWN = bytes(range(128, 228))
+IN_WORDS = "données personnelles de Zoë Müller\n"
+DONE = [
+    ("c", HELLO),
+    ("s", ANSWER + wire.record(22, wire.message(14, b""))),
+    ("c", wire.record(22, wire.message(16, bytes(66)))),
+]
+# What follows the data of a handshake that came to its end, without a word of its end; and the data of one that did not.
+BEHIND_RECORDS = {
+    "UTF-8": ([*SHAKE, ("c", IN_WORDS.encode())], "fail"),
+    "UTF-8 of the server": ([*SHAKE, ("s", "個人情報のデータ".encode())], "fail"),
+    "UTF-16": ([*SHAKE, ("c", "Bob's data".encode("utf-16-le"))], "fail"),
+    "UTF-16 in Cyrillic": ([*SHAKE, ("c", "данные".encode("utf-16-be"))], "fail"),
+    "a query behind a binary head": ([*SHAKE, ("c", b"\x0f\0\0\0\x03select * from t")], "fail"),
+    "text in a record's segment": ([*SHAKE, ("c", DATA + IN_WORDS.encode())], "fail"),
+    "text behind unknown bytes": ([*SHAKE, ("c", UNKNOWN), ("c", POST)], "fail"),
+    "unknown bytes": ([*SHAKE, ("c", UNKNOWN)], "not_observable"),
+    "a record that is too long": ([*SHAKE, ("c", b"\x17\3\3\xff\xff" + UNKNOWN)], "not_observable"),
+    "half a header, then none": ([*SHAKE, ("c", DATA + b"\x17\3"), ("c", UNKNOWN)], "not_observable"),
+    "records in pieces": ([*SHAKE, *(("c", (DATA * 3)[k : k + 7]) for k in range(0, 615, 7))], "pass"),
+    "a request without ChangeCipherSpec": ([*DONE, ("c", wire.record(23, POST)), ("s", DATA)], "fail"),
+    "UTF-8 without ChangeCipherSpec": ([*DONE, ("c", wire.record(23, IN_WORDS.encode())), ("s", DATA)], "fail"),
+    "data without ChangeCipherSpec": ([*DONE, ("c", DATA), ("s", DATA)], "not_observable"),
+    "ChangeCipherSpec of one side": ([*DONE, ("c", DATA), ("s", CCS + FINISHED), ("s", DATA)], "not_observable"),
+}
+BEHIND_DTLS = {
+    "nothing": (b"", "pass"),
+    "a request": (POST, "fail"),
+    "a line of syslog": (b"<13>Nov 28 host app: user bob logged in", "fail"),
+    "UTF-8": (IN_WORDS.encode(), "fail"),
+    "RTP": (b"\x80\x60" + UNKNOWN, "pass"),
+    "ChannelData": (b"\x40\1\0\x20" + bytes(range(32)), "pass"),
+}
 AWS = "52.46.130.10"  # of ip-ranges.json, so that flows without a name are in scope too
 
 
@@ -97,6 +130,40 @@ def test_what_was_not_seen_does_not_pass(audit_bytes: Callable[..., auditor.Audi
 def test_what_is_encrypted_passes(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
     """A handshake that came to its end with a suite that encrypts is enough."""
     assert verdict(audit_bytes, ENCRYPTED[scene]) == "pass"
+
+
+@pytest.mark.parametrize("scene", BEHIND_RECORDS)
+def test_what_no_keys_protect_does_not_pass(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
+    """What is no record, and data before ChangeCipherSpec, is never encrypted; what of it can be read is in clear."""
+    flights, expected = BEHIND_RECORDS[scene]
+    assert verdict(audit_bytes, flights) == expected
+
+
+def test_behind_a_gap_nothing_is_known(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """Bytes behind lost ones, sent again, or sent to keep a connection alive, are not taken for something that is no record."""
+    lost, again, alive = (wire.Talk(sport=port, server=AWS).open().play(SHAKE) for port in (5001, 5002, 5003))
+    for part in (DATA[:100], DATA[100:], DATA):
+        lost.send(0, part)
+    del lost.packets[-3]
+    again.send(0, DATA[50:], at=again.next[0] - len(DATA) + 50)
+    alive.send(0, b"\0", at=alive.next[0] - 1)
+    told = audit_bytes(wire.pcap([*lost.packets, *again.packets, *alive.packets]))
+    assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == [
+        "pass"
+    ] * 3
+
+
+@pytest.mark.parametrize("scene", BEHIND_DTLS)
+def test_text_among_dtls_is_in_clear(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
+    """Text on the ports of DTLS is not encrypted; what may share them with it is no reason to doubt (RFC 7983)."""
+    more, expected = BEHIND_DTLS[scene]
+    ends = {"c": (wire.CLIENT, AWS, 5000, 443), "s": (AWS, wire.CLIENT, 443, 5000)}
+    packets = [
+        wire.datagram(data, ends[who][2], ends[who][3], client=ends[who][0], server=ends[who][1])
+        for who, data in [*carriers.dtls_handshake(), ("c", more)]
+    ]
+    told = audit_bytes(wire.pcap(packets))
+    assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == [expected]
 
 
 @pytest.mark.parametrize("policy", ["nist-800-52r2", "mozilla-modern-6.0", "pq-ready", "aws-elb-tls13-1-2-2021-06"])

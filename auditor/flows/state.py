@@ -83,13 +83,12 @@ SIDE = np.dtype(
         ("repeats", "u2"),  # segments sent again, while handshakes are followed
         ("ttl", "u1"),  # of its first packet
         ("state", "u1"),  # NEW, ACTIVE, DONE
-        ("tcp_flags", "u1"),  # every flag seen
-        ("syn", "u1"),
-        ("rivals", "u1"),  # how many SYNs of other sequence numbers came, and these numbers, see ``syns``
-        ("rival", "u4", (RIVALS,)),
+        *(("tcp_flags", "u1"), ("syn", "u1")),  # every flag seen; whether its SYN was
+        *(("rivals", "u1"), ("rival", "u4", (RIVALS,))),  # how many SYNs of other numbers came, and which: ``syns``
         ("settled", "u1"),  # the other side's acknowledgement says which of them counts
         ("lost", "u1"),  # bytes that mattered are missing: LOST, NO_ROOM or NOT_KEPT
         ("protected", "u1"),  # bits: under whose keys packets were seen, see BY_*
+        *(("border", "u4"), ("heading", "u1"), ("length", "u1")),  # see ``tls.borders``
     ]
 )
 # What is written once for a side, apart from what every packet touches: which way it went, and how it ended.
@@ -150,8 +149,8 @@ BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=
 BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW, and no stream
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED, UPGRADE_OF_LOGIN, NEGOTIATES = 1, 2, 4, 8, 16
-# QUIC packets with a short header, DTLS records of a later epoch, TLS data behind TDS; an alert came last, which may end TLS
-BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT = 1, 2, 4, 8
+# Packets of QUIC, DTLS, TLS behind TDS; an alert, which may end TLS, came last; and see ``tls.borders``
+BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT, BY_RECORDS, IN_CLEAR, AFTER_RECORDS = (1 << n for n in range(7))
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS
@@ -279,7 +278,8 @@ BLANK_HANDSHAKE = blank(HANDSHAKE, alert=NO_ALERT)
     SEEN_CLIENT_CUT,  # the capture has only the beginning of the ClientHello, or it is too long to be read
     SEEN_SERVER_CUT,
     SEEN_CERTIFICATE_CUT,
-) = (1 << n for n in range(30))
+    SEEN_NO_CCS,  # a side sent application data without ChangeCipherSpec before it
+) = (1 << n for n in range(31))
 # ``transport``; the last: another protocol's messages, not on TCP
 OVER_TCP, OVER_DTLS, OVER_QUIC, OVER_OTHER = range(4)
 

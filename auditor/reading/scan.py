@@ -42,7 +42,7 @@ from auditor.flows.reuse import is_behind_the_end, opens_new_connection
 from auditor.flows.shares import is_mine
 from auditor.flows.sides import place_of
 from auditor.flows.state import (
-    BY_ALERT,
+    BY_RECORDS,
     CLOCK,
     CLOCK_SHIFT,
     DONE,
@@ -83,10 +83,9 @@ from auditor.flows.table import (
 )
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import BYTES, NUMBERS, Layout
-from auditor.recognise.clear import look_for_clear
+from auditor.recognise.clear import look_at_borders, look_for_clear, may_be_clear
 from auditor.recognise.datagrams import is_looked_at, udp_payload
 from auditor.recognise.dns_streams import dns_stream
-from auditor.recognise.numbers import TLS
 from auditor.recognise.streams import tcp_bytes
 from auditor.tls.records import message
 
@@ -209,6 +208,8 @@ def follow_segment(
         follow_bytes(state, flow, side, stream, direction, packet)
         if not has_more(side, stream, packet):
             break
+    if side.protected & BY_RECORDS:
+        look_at_borders(state.memory, flow, side, block, packet)
 
 
 @part
@@ -293,7 +294,7 @@ def follow_batch(
         elif side.state != DONE:
             stream = state.streams[side.stream if side.stream > 0 else counters[FREE_STREAM]]
             follow_segment(state, flow, side, stream, direction, block, packet)
-        elif (packet.begins != 0 or side.protected & BY_ALERT) and flow.application == TLS and flow.clear == 0:
+        elif may_be_clear(flow, side, packet):
             look_for_clear(memory, flow, side, block, packet)
     if ending and counters[SWEEP_AT] < 0:
         counters[SWEEP_AT] = 0

@@ -35,6 +35,7 @@ from auditor.recognise.carriers import (
     is_stun,
     openvpn_bytes,
 )
+from auditor.recognise.clear import look_at_datagram
 from auditor.recognise.datagram_services import datagram_service
 from auditor.recognise.exports import export_application
 from auditor.recognise.numbers import (
@@ -277,6 +278,8 @@ def udp_payload(
             dns_answers(memory, answers, block, packet)
         return
     kept = np.int64(0)
+    if flow.application == DTLS:
+        look_at_datagram(memory, flow, block, begin, end)
     if flow.application != UNKNOWN:
         kept = kept_bytes(flow, side, block, begin, end, wire)
     elif may_be_quic(flow, block, begin, end) and flow.datagrams < FIRST_DATAGRAMS:

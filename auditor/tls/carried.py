@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from auditor.flows import state as S
+from auditor.tls.borders import LARGEST_RECORD
 from auditor.tls.datagram_messages import Datagram, MessageArrays, Messages, messages
 from auditor.tls.messages import (
     ALERT,
@@ -19,7 +20,6 @@ from auditor.tls.messages import (
     HEARTBEAT,
     SERVER_HELLO,
 )
-from auditor.tls.records import LARGEST_RECORD
 
 READ_CUT = (CLIENT_HELLO, SERVER_HELLO, CERTIFICATE)  # messages whose beginning alone says something
 SHORTEST_FINISHED = 24  # bytes of an encrypted record; a shorter one can only be an alert

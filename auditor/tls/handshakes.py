@@ -104,7 +104,7 @@ def handshake_columns(
         **_spread_all(CLIENT_COLUMNS, map(itemgetter(*CLIENT_COLUMNS), hellos), hello),
         "early_data": spread([one["offers_early_data"] for one in hellos], hello, schema.BOOL),
         **_spread_all(OUTCOME_COLUMNS, map(attrgetter(*OUTCOME_COLUMNS), outcomes), which),
-        "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0)),
+        "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0), _is_tls13(outcomes)[which]),
         **_seen(rows, captures),
         **_status_columns(rows, lost),
         "dh_group": _dh_groups(rows, memory),
@@ -151,11 +151,17 @@ def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outco
     return [shapes.outcome(memory, *combo) for combo in combos.tolist()], index
 
 
-def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
+def _is_tls13(outcomes: list[Outcome]) -> Array:
+    """Which outcomes are of a version whose keys come into use without ChangeCipherSpec (RFC 8446 D.4), or of none that is known."""
+    return np.array([one.tls_version in (None, "TLS 1.3") for one in outcomes], bool)
+
+
+def established(rows: Array, flows_closed: Array, lost: Array, is_tls13: Array) -> Numbers:
     """Whether each handshake came to its end: both sides sent their Finished, or data under the new keys.
 
     ``lost``: bytes of the flow are missing from the capture, so that what was not seen may have been sent. Where a
-    ServerHello cannot be read and both sides went on to their Finished all the same, it is not known.
+    ServerHello cannot be read and both sides went on to their Finished all the same, it is not known. ``is_tls13``: of a
+    version without ChangeCipherSpec; in all others what is sent before it is sent in clear (RFC 5246 6.1, 7.1).
     """
     seen = rows["seen"]
 
@@ -164,9 +170,10 @@ def established(rows: Array, flows_closed: Array, lost: Array) -> Numbers:
 
     client = has(S.SEEN_CLIENT_FINISHED) | (has(S.SEEN_CLIENT_DATA) & ~has(S.SEEN_CLIENT_SHORT))
     server = has(S.SEEN_SERVER_FINISHED | S.SEEN_SERVER_DATA)
-    finished = client & server
+    in_clear = has(S.SEEN_NO_CCS) & ~is_tls13
+    finished = client & server & ~in_clear
     done = finished & has(S.SEEN_SERVER_HELLO)
-    failed = (rows["alert"] != S.NO_ALERT) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT)
+    failed = (rows["alert"] != S.NO_ALERT) & (rows["alert_level"] == 2) | has(S.SEEN_CLIENT_SHORT) | in_clear
     over = flows_closed & has(S.SEEN_CLIENT_HELLO) & ~finished & ~lost
     return Numbers(done, ~(done | failed | over))
 

@@ -13,8 +13,10 @@ from auditor.flows.state import (
     SEEN_CLIENT_CCS,
     SEEN_CLIENT_DATA,
     SEEN_CLIENT_FINISHED,
+    SEEN_CLIENT_HELLO,
     SEEN_CLIENT_SHORT,
     SEEN_EARLY_DATA,
+    SEEN_NO_CCS,
     SEEN_RETRY,
     SEEN_SECOND_HELLO,
     SEEN_SERVER_CCS,
@@ -31,6 +33,7 @@ from auditor.flows.state import (
 from auditor.flows.stream import peek, peek16, release, slide
 from auditor.machine.kernel import inlined, part
 from auditor.recognise.numbers import UNKNOWN
+from auditor.tls.borders import LARGEST_RECORD, begin_borders
 from auditor.tls.hello_faults import MUCH_KEPT, NO_RECORD
 from auditor.tls.long_messages import gather, is_in_parts, put_together, take_part
 from auditor.tls.messages import (
@@ -56,7 +59,6 @@ from auditor.tls.messages import (
 from auditor.tls.ssl2 import NOT_TLS, TLS_MIDDLE, TLS_RECORDS, WAIT, ssl2_record
 
 TLCP = 1  # first byte of its version
-LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 FATAL = 2
 # What ``next_event`` stops at.
 NOTHING, MORE_BYTES, RECORD, HELLO_BEGINS, MESSAGE, PLAIN_ALERT, BROKEN = range(7)
@@ -140,6 +142,9 @@ def record_begins(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: H
             handshake.seen |= SEEN_CLIENT_DATA
         else:
             handshake.seen |= SEEN_SERVER_DATA
+        own_hello = SEEN_CLIENT_HELLO if is_client else SEEN_SERVER_HELLO
+        if not stream.encrypted and handshake.seen & own_hello:  # nothing is missing in between
+            handshake.seen |= SEEN_NO_CCS
         return True
     if kind == HEARTBEAT:
         letter(handshake, direction, np.int64(LETTER_OF_HEARTBEAT))
@@ -387,5 +392,7 @@ def follow_records(
             release(memory, side, stream)
             return False
         if over and not may_end(flow, stream, handshake, event):
+            if flow.handshake >= 0:
+                begin_borders(side, stream, packet, not stream.encrypted)
             release(memory, side, stream)
             return False
