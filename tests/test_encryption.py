@@ -142,10 +142,12 @@ def test_what_no_keys_protect_does_not_pass(audit_bytes: Callable[..., auditor.A
 def test_behind_a_gap_nothing_is_known(audit_bytes: Callable[..., auditor.Audit]) -> None:
     """Bytes behind lost ones, sent again, or sent to keep a connection alive, are not taken for something that is no record."""
     lost, again, alive = (wire.Talk(sport=port, server=AWS).open().play(SHAKE) for port in (5001, 5002, 5003))
-    for part in (DATA[:100], DATA[100:], DATA):
+    data = wire.record(23, UNKNOWN)
+    for part in (data[:50], data[50:], data):
         lost.send(0, part)
+        again.send(0, part)
     del lost.packets[-3]
-    again.send(0, DATA[50:], at=again.next[0] - len(DATA) + 50)
+    again.send(0, data[50:], at=again.next[0] - len(data) + 50)
     alive.send(0, b"\0", at=alive.next[0] - 1)
     told = audit_bytes(wire.pcap([*lost.packets, *again.packets, *alive.packets]))
     assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == [
