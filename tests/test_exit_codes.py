@@ -62,6 +62,11 @@ def test_keep_going(work: Path) -> None:
     assert run(*both).returncode == 0
     assert run(*both, "--fail-on", "info").returncode == 1
     assert run("pcap", "bad.pcap", "--keep-going").returncode == 2
+    with_missing = ("pcap", "a.pcapng", "nosuch.pcap", "none*.pcap", "--brief")
+    told = run(*with_missing)
+    assert (told.returncode, run(*with_missing, "--keep-going").returncode) == (2, 0)
+    assert told.stdout == run("pcap", "a.pcapng", "--brief").stdout
+    assert told.stderr.count("no such file or folder") == 2
 
 
 COMMANDS = [
