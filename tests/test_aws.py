@@ -3,14 +3,17 @@
 import gzip
 import ipaddress
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import auditor
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Range, Ranges
 from auditor.errors import InputError
+from tests import wire
 
 
 @pytest.mark.parametrize(
@@ -312,3 +315,17 @@ def test_names_that_say_fips_elsewhere(name: str, is_fips: bool | None) -> None:
     found = endpoint(name)
     assert (None if found is None else found.fips) == is_fips
     assert found is None or not found.customer
+
+
+def test_what_is_no_name_hides_no_endpoint(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """A Host that is an address, or of no domain, says nothing of whose server it is: AWS's addresses do; another name does."""
+    hosts = {"52.46.130.10": True, "52.46.130.10:80": True, "[2600::1]": True, "localhost": True, "app.example": False}
+    packets = []
+    for port, host in enumerate(hosts, 40_000):
+        request = f"GET /v1/apps HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        flights = [("c", request), ("s", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+        talk = wire.Talk(server="52.46.130.10", sport=port, dport=80).open().play(flights).close()
+        packets += talk.packets
+    flows = audit_bytes(wire.pcap(packets)).flows.sort_values("client_port")
+    assert flows["aws_endpoint"].tolist() == list(hosts.values())
+    assert flows["verdict"].astype(str).tolist()[:-1] == ["fail"] * 4
