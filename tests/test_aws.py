@@ -90,8 +90,13 @@ def botocore_endpoints() -> dict[str, tuple[str, str | None, bool]]:
     found: dict[str, tuple[str, str | None, bool]] = {}
     for partition in session.get_data("endpoints")["partitions"]:
         regions = set(partition["regions"])
-        for service in partition["services"].values():
+        for name, service in partition["services"].items():
             for key, one in service.get("endpoints", {}).items():
+                for usual in service.get("defaults", {}).get("variants", ()) if key in regions else ():
+                    words = {"service": name, "region": key, "dnsSuffix": partition["dnsSuffix"]} | usual
+                    host = usual.get("hostname", "").format(**words)
+                    if "fips" in usual["tags"] and host and "fips" not in host:  # as GovCloud's are
+                        found[host] = (partition["partition"], key, True)
                 region = one.get("credentialScope", {}).get("region", key) if one.get("deprecated") else key
                 where = region if region in regions else None
                 for variant in one.get("variants", ()):
