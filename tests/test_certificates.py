@@ -258,6 +258,26 @@ def test_kinds_of_keys(key: Any, algorithm: str, kind: str, bits: int | None) ->
     assert found.self_signed is not False
 
 
+@pytest.mark.parametrize(
+    ("curve", "known", "other", "name"),
+    [
+        (ec.SECP256K1(), "2b8104000a", "2b81040006", "secp112r1"),
+        (ec.SECP256K1(), "2b8104000a", "2b8104001a", "sect233k1"),
+        (ec.SECP256R1(), "2a8648ce3d030107", "2a8648ce3d030102", "prime192v2"),
+        (ec.BrainpoolP256R1(), "2b2403030208010107", "2b2403030208010101", "brainpoolP160r1"),
+        (ec.SECP256K1(), "2b8104000a", "2b8104007f", None),
+    ],
+)
+def test_curves_that_the_library_does_not_know(
+    curve: ec.EllipticCurve, known: str, other: str, name: str | None
+) -> None:
+    """The curve of a key is named by its object identifier, whether or not its points can be calculated with."""
+    der = made("x", ec.generate_private_key(curve)).replace(bytes.fromhex(known), bytes.fromhex(other))
+    found = certificates.parse(der)
+    assert (found.key_type, found.curve) == ("ecdsa", name)
+    assert found.problem is not None
+
+
 def test_what_is_no_certificate(audit_bytes: Run) -> None:
     """What cannot be parsed is told with its hash and the reason; a raw public key (RFC 7250) is named."""
     raw = LEAF.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
