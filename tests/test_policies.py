@@ -90,6 +90,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "rsa-exponents": [{"certificates": "rsa\t4096\tsha256WithRSAEncryption\t3"}],
     "certificate-curves": [{"certificates": "ecdsa\tsecp521r1\tsha256WithRSAEncryption"}],
     "certificate-lifetime": [{"certificate_days": "1097"}],
+    "certificate-validity": [{"certificate_valid": NO}],
     "no-raw-keys": [{"certificates": "ecdsa\tprime256v1\traw public key"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
     "forward-secrecy": [{"forward_secrecy": NO, "forward_secrecy_reason": "psk_ke"}],
@@ -234,6 +235,47 @@ def test_signatures_are_of_kinds_that_bsi_lists(scheme: str) -> None:
     """A signature with neither RSA, DSA nor ECDSA is none of the recommended ones, whatever its hash."""
     rule = next(one for one in library.get("bsi-tr-02102-2").rule if one.code == "BSI111")
     assert verdict(rule, signature_scheme=scheme, **TLS_1_2) == "fail"
+
+
+RULES_ON_SCHEMES = {"pci-dss-4.0.1": "PCI107", "rfc9325": "BCP106", "mozilla-intermediate-5.7": "MIA106"}
+RULES_ON_SCHEMES |= {"mozilla-intermediate-6.0": "MIB106", "nist-800-52r2": "NIST110", "anssi": "ANSSI107"}
+RULES_ON_CERTIFICATES = {"pci-dss-4.0.1": "PCI103", "rfc9325": "BCP107", "mozilla-intermediate-5.7": "MIA104"}
+RULES_ON_CERTIFICATES |= {"nist-800-52r2": "NIST105", "anssi": "ANSSI106", "bsi-tr-02102-2": "BSI106"}
+
+
+@pytest.mark.parametrize(("policy", "code"), RULES_ON_SCHEMES.items())
+def test_schemes_are_judged_by_what_is_allowed(policy: str, code: str) -> None:
+    """MD5, SHA-1 and no hash are told by an unnamed scheme's first byte; what nobody knows, or the source does not list, does not pass."""
+    rule = next(one for one in library.get(policy).rule if one.code == code)
+
+    def of(names: str) -> set[str]:
+        return {verdict(rule, signature_scheme=name, **TLS_1_2) for name in names.split()}
+
+    assert of("0x0104 0x0205 0x0206 0x02EE 0x0004 anonymous_none anonymous_sha256 ecdsa_sha1") == {"fail"}
+    others = {"fail"} if "allow" in rule.parameters else {"not_observable"}
+    assert of("0xFEFE 0x0840 0x0703 0x0404 GREASE sm2sig_sm3 iso_chinese_ibs gostr34102012_256a eccsi_sha256") == others
+    assert of("rsa_pkcs1_sha256 rsa_pss_rsae_sha384 ecdsa_secp256r1_sha256") == {"pass"}
+    assert of("ed25519") == ({"fail"} if policy.startswith("nist") else {"pass"})
+    # What the client signs with, good or not, does not make up for what the server does.
+    unknown = {"signature_scheme": "0xFEFE", "client_signature": "ecdsa_secp256r1_sha256"}
+    assert {verdict(rule, **unknown, **TLS_1_2)} == others
+    assert verdict(rule, client_signature="0x0104", **TLS_1_2) == "fail"
+
+
+@pytest.mark.parametrize(("policy", "code"), RULES_ON_CERTIFICATES.items())
+def test_hashes_under_certificates_are_judged_by_what_is_allowed(policy: str, code: str) -> None:
+    """RIPEMD is refused as SHA-1 is, and a hash that is not known does not pass."""
+    rule = next(one for one in library.get(policy).rule if one.code == code)
+
+    def of(*signed: str) -> set[str]:
+        return {verdict(rule, certificates=f"ecdsa\tprime256v1\t{one}") for one in signed}
+
+    assert of("ripemd160WithRSA", "ecdsa-with-RIPEMD160", "md4WithRSAEncryption", "sha1") == {"fail"}
+    assert of("1.2.3.4", "rsassaPss", "?", "SM2-with-SM3") == {"not_observable"}
+    assert of("ecdsa-with-SHA256", "RSA-SHA3-256", "RSA-SHA512/256", "rsassaPss (sha384)", "Ed25519", "ML-DSA-65") == {
+        "pass"
+    }
+    assert verdict(rule, certificates="ecdsa\tprime256v1\tecdsa-with-SHA256;rsa\t4096\t1.2.3.4") == "not_observable"
 
 
 @pytest.mark.parametrize("name", [name for name in library.shipped() if name not in aws_tls.names()])

@@ -193,7 +193,7 @@ SIGNED_TABLES: dict[str, tuple[Callable[[str], bool], Callable[[str, Any], bool]
         ),
     ),
     "nist-800-52r2": (
-        lambda name: weak_signature(name) or name.startswith("dsa"),
+        lambda name: weak_signature(name) or name.startswith(("dsa", "ed")),  # "RSA or ECDSA"
         # Table 3-1: on a curve of SP 800-186, which should be P-256 or P-384; FIPS 186-5 A.1.1: exponents above 2^16.
         lambda kind, size: (
             bad_certificate(2048, 0, {"rsa"}, 65537)(kind, size) and size not in ("prime256v1", "secp384r1")

@@ -191,6 +191,13 @@ def test_alert_and_refusal(audit_bytes: Any) -> None:
     assert (row["alert"], row["established"], row["history"]) == ("server: protocol_version", False, "Cl")
 
 
+def test_a_scheme_of_zeros_is_a_scheme(audit_bytes: Any) -> None:
+    """A ServerKeyExchange signed with 0x0000 (no hash, anonymous) is not taken for one without a signature in the capture."""
+    exchange = wire.message(12, b"\x03\0\x17\x04aaaa\0\0\0\0")
+    row = talk(audit_bytes, hello(wire.client_hello()), reply(wire.server_hello()), reply(exchange))
+    assert row["signature_scheme"] == "anonymous_none"
+
+
 def test_handshake_longer_than_the_window(audit_bytes: Any) -> None:
     """A certificate chain of 100 KB is stepped over, and what follows is still read."""
     chain = wire.message(11, bytes(100_000))

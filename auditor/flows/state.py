@@ -213,9 +213,9 @@ HANDSHAKE = np.dtype(
         ("suite", "u2"),
         ("curve", "u2"),
         ("dh_bits", "u2"),
-        ("curve_signature", "u2"),
-        ("dh_signature", "u2"),
-        ("client_signature", "u2"),  # scheme of the client's CertificateVerify
+        ("curve_signature", "u4"),  # scheme, with ``tls.exchange_kernels.SIGNED`` beside it
+        ("dh_signature", "u4"),
+        ("client_signature", "u4"),  # that of the client's CertificateVerify
         ("curve_fault", "u1"),  # what is wrong with the server's public key, see tls.public_keys; in a named group …
         ("dh_fault", "u1"),  # … and as a number in a field: which of the two it is, the suite decides
         ("client_curve_fault", "u1"),

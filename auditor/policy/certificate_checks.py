@@ -8,13 +8,15 @@ import numpy as np
 
 from auditor.border.words import counted
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
-from auditor.policy.facts import NO, Facts
+from auditor.policy.facts import NO, UNKNOWN, Facts
 from auditor.policy.tls_checks import curve_bits
 from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
 from auditor.tls.suites import properties
 
-WEAK_HASHES = ("md2", "md4", "md5", "sha1")
-_SHA_2 = re.compile(r"sha(224|256|384|512)")
+WEAK_HASHES = ("md2", "md4", "md5", "sha1", "ripemd")  # RIPEMD-160 gives 80 bits of strength against collisions
+_SHA = re.compile(r"sha(?:512[-/]|3-)?(224|256|384|512)")  # also SHA-512/256 and SHA-3
+# Algorithms with a hash of their own (RFC 8032, FIPS 204 and 205), and SHAKE (RFC 8692: as strong as SHA-256 and SHA-512).
+_OWN_HASH = re.compile(r"ed(?:25519|448)|(?:ml|slh)-dsa.*|.*shake(?:128|256).*")
 USUAL_EXPONENT = 65537
 LONGEST_SHOWN = 20  # digits of an exponent that a reason has room for
 
@@ -83,12 +85,22 @@ class Strength(NamedTuple):
         if signed in ("-", RAW_KEY):
             return None
         lower = signed.lower()
-        short = _SHA_2.search(lower)
+        short = _SHA.search(lower)
         if any(weak in lower for weak in WEAK_HASHES) or (short is not None and int(short[1]) < self.hash_bits):
             return f"signed with {signed}"
         if self.signatures and not any(re.fullmatch(pattern, signed) for pattern in self.signatures):
             return f"signed with {signed}"
         return None
+
+    def is_hash_known(self, signed: str) -> bool:
+        """Whether a signature without objection has one of the hashes known to be strong, or is of ``signatures``."""
+        lower = signed.lower()
+        return (
+            bool(self.signatures)
+            or signed in ("-", RAW_KEY)
+            or _SHA.search(lower) is not None
+            or _OWN_HASH.fullmatch(lower) is not None
+        )
 
 
 @check(
@@ -110,7 +122,7 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
 
     ``rsa_bits`` and ``dsa_bits``: least length of such keys; ``rsa_sizes``: lengths of RSA keys allowed; ``ec_bits``: of curves; ``curves``: those allowed;
     ``kinds``: types of keys allowed, ``leaf_kinds``: of the server's own certificate; ``signatures``: patterns of signatures allowed; ``hash_bits``: least
-    length of their hashes (SHA-224 is one of 224). MD5 and SHA-1 never are.
+    length of their hashes (SHA-224 is one of 224). MD5, SHA-1 and RIPEMD never are, and hashes that are not known do not pass.
     With ``match`` each is also valid when seen, and the server's own good for its name. With ``client_certificates`` the client's
     chain, where it sent one, has to be as good.
     """
@@ -130,14 +142,11 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     answer = _by_chain(facts, required, bool(parameters.get("client_certificates")), _strong(strength, leaf_kinds))
     if parameters.get("match"):
         answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
-        answer.put(facts.certificate_valid == NO, unmet(required), "a certificate was not valid when seen")
-        raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
+        raw = _is_raw(facts.certificates)
         answer.put(
             raw & (answer.verdict == PASS), NOT_OBSERVABLE, f"a {RAW_KEY}: whose it is, the traffic does not say"
         )
-        if parameters.get("client_certificates"):
-            late = facts.client_certificate_valid == NO
-            answer.put(late, unmet(required), "a certificate of the client was not valid when seen")
+        _put_validity(facts, required, bool(parameters.get("client_certificates")), answer)
         no_handshake(facts, answer)
     return answer
 
@@ -196,14 +205,23 @@ def certificate_lifetime(facts: Facts, required: bool, parameters: dict[str, Any
     """The server's own certificate is good for at most ``days``, from its beginning to its end."""
     most = int(parameters.get("days", 366))
     answer = _by_chain(facts, required, False, lambda *_: (NOT_OBSERVABLE, "how long is not known"))
-    raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
-    answer.put(raw, NOT_APPLICABLE, f"a {RAW_KEY}")
+    answer.put(_is_raw(facts.certificates), NOT_APPLICABLE, f"a {RAW_KEY}")
     for at in np.flatnonzero(is_given(facts.certificate_days)).tolist():
         days = int(facts.certificate_days[at])
         answer.verdict[at] = PASS if days <= most else unmet(required)
         answer.reason[at] = (
             f"a certificate good for {counted(days, 'day')}{'' if days <= most else f', {most} are the most'}"
         )
+    return answer
+
+
+@check("client_certificates", of_any_server=True)
+def certificate_validity(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """Every certificate of the chain was valid when the handshake began; a root, which is trusted as it is, is not judged (RFC 5280 6.1)."""
+    answer = _by_chain(facts, required, False, lambda *_: (PASS, "every certificate was valid when seen"))
+    answer.put(_is_raw(facts.certificates), NOT_APPLICABLE, f"a {RAW_KEY}")
+    _put_validity(facts, required, bool(parameters.get("client_certificates")), answer)
+    no_handshake(facts, answer)
     return answer
 
 
@@ -229,22 +247,40 @@ def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfCh
     return answer
 
 
+def _put_validity(facts: Facts, required: bool, with_clients: bool, answer: CheckResult) -> None:
+    """Chains that were not valid when seen; what would pass does not where that is not known."""
+    chains = [(facts.certificates, facts.certificate_valid, "a certificate")]
+    if with_clients:
+        chains.append((facts.client_certificates, facts.client_certificate_valid, "a certificate of the client"))
+    for shown, valid, which in chains:
+        unknown = is_given(shown) & ~_is_raw(shown) & (valid == UNKNOWN) & (answer.verdict == PASS)
+        answer.put(unknown, NOT_OBSERVABLE, f"when {which} is valid cannot be parsed")
+        answer.put(valid == NO, unmet(required), f"{which} was not valid when seen")
+
+
+def _is_raw(chains: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Where a raw public key (RFC 7250) stands in place of a chain: it has no times."""
+    return np.array([chain is not None and chain.endswith(RAW_KEY) for chain in chains], bool)
+
+
 def _strong(strength: Strength, leaf_kinds: list[str]) -> JudgeOfChain:
     """Judges chains by what is asked of keys and signatures: the first objection counts."""
 
     def judge(chain: list[Shown], required: bool) -> Judged:
-        unknown = False
+        unknown: str | None = None  # what could not be parsed, or is not known, passes no rule
         for number, one in enumerate(chain):
             objection = strength.objection(one)
             if number == 0 and leaf_kinds and one.kind not in leaf_kinds:
                 objection = f"{one.kind} key"
             if one.kind == "?" or (one.size == "?" and one.kind in ("rsa", "dsa", "ecdsa")):
-                unknown = True  # what could not be parsed passes no rule
+                unknown = "a certificate of the chain cannot be parsed"
             elif objection is not None:
                 which = f"certificate {number + 1} of the chain" if number else _what(one.signed)
                 return unmet(required), f"{which}: {objection}"
-        if unknown:
-            return NOT_OBSERVABLE, "a certificate of the chain cannot be parsed"
+            elif not strength.is_hash_known(one.signed):
+                unknown = unknown or f"a certificate is signed with {one.signed}, whose hash is not known"
+        if unknown is not None:
+            return NOT_OBSERVABLE, unknown
         own = chain[0]
         return PASS, f"{_what(own.signed)} with {own.kind}{'' if own.size == '?' else f' {own.size}'}"
 

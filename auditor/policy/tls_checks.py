@@ -21,6 +21,7 @@ from auditor.policy.check import (
 from auditor.policy.facts import Facts
 from auditor.policy.parameters import written
 from auditor.tables.versions import VERSION_ORDER
+from auditor.tls.names import HASHES
 from auditor.tls.suites import properties
 
 Judged = tuple[int, str] | None
@@ -213,14 +214,18 @@ TLS_1_2 = VERSION_ORDER.index("TLS 1.2")
 def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The server's key exchange, and the client's proof of its key, are signed with a scheme of ``allow`` and none of ``deny``.
 
-    Both are patterns. Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3).
+    Both are patterns. Where only ``deny`` is given, schemes of which nobody can tell whether they are what it means do not pass.
+    Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3).
     """
     allow, deny = ([str(pattern) for pattern in parameters.get(name, [])] for name in ("allow", "deny"))
 
-    def is_bad(name: str) -> bool:
-        if any(re.fullmatch(pattern, name) for pattern in deny):
-            return True
-        return bool(allow) and not any(re.fullmatch(pattern, name) for pattern in allow)
+    def judge(name: str, signed: str) -> tuple[int, str]:
+        spelt = _with_weak_hash(name)
+        if _fits(spelt, deny) or (allow and not _fits(spelt, allow)):
+            return unmet(required), f"{signed} with {spelt.replace('_', ', whose hash is ') if spelt != name else name}"
+        if not allow and not _JUDGED_BY_NAME.fullmatch(name):
+            return NOT_OBSERVABLE, f"{signed} with {name}, a scheme whose strength is not known"
+        return PASS, f"{signed} with {name}"
 
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
     is_signed = np.array([_is_signed(suite) for suite in facts.suite], bool)
@@ -228,12 +233,13 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
     older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
     newer = facts.version >= TLS_1_3
     answer.put(facts.negotiated & known & ~is_signed & ~newer, NOT_APPLICABLE, "the key exchange is not signed")
-    for signer, schemes in (("", facts.signature_scheme), (" by the client", facts.client_signature)):
-        for at in np.flatnonzero(is_given(schemes)).tolist():
-            name = schemes[at]
-            if is_bad(name) or answer.verdict[at] not in (PASS, unmet(required)):
-                answer.verdict[at] = unmet(required) if is_bad(name) else PASS
-                answer.reason[at] = f"signed{signer} with {name}"
+    by_server = is_given(facts.signature_scheme)
+    for at in np.flatnonzero(by_server).tolist():
+        answer.verdict[at], answer.reason[at] = judge(facts.signature_scheme[at], "signed")
+    for at in np.flatnonzero(is_given(facts.client_signature)).tolist():
+        verdict, reason = judge(facts.client_signature[at], "signed by the client")
+        if verdict > answer.verdict[at] or not by_server[at]:
+            answer.verdict[at], answer.reason[at] = verdict, reason
     answer.put(older & is_signed, unmet(required), "signed with SHA-1, with or without MD5, as before TLS 1.2")
     no_handshake(facts, answer)
     return answer
@@ -248,7 +254,7 @@ def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) 
     allow, deny = ([str(pattern) for pattern in parameters.get(name, [])] for name in ("allow", "deny"))
 
     def fitting(names: str, patterns: list[str]) -> list[str]:
-        return [name for name in names.split() if any(re.fullmatch(pattern, name) for pattern in patterns)]
+        return [name for name in names.split() if _fits(_with_weak_hash(name), patterns)]
 
     def judge(names: str) -> Judged:
         if poor := fitting(names, deny):
@@ -272,6 +278,25 @@ def offers_signatures(facts: Facts, required: bool, parameters: dict[str, Any]) 
     _to_version(facts, parameters, answer)
     no_handshake(facts, answer)
     return answer
+
+
+# Schemes whose names say algorithm and hash, or whose algorithm has a hash of its own (RFC 8032, FIPS 204).
+_JUDGED_BY_NAME = re.compile(r"(?:rsa|dsa|ecdsa)_.*|ed25519|ed448|mldsa\d+")
+_UNNAMED = re.compile(r"0x([0-9A-F]{2})[0-9A-F]{2}")
+
+
+def _fits(name: str, patterns: list[str]) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+
+def _with_weak_hash(name: str) -> str:
+    """The name, and behind that of an unnamed scheme MD5, SHA-1 or none, where its first byte says so (RFC 5246 7.4.1.4.1).
+
+    These bytes are given to nothing else (RFC 8446 11). Other hashes say nothing without the algorithm.
+    """
+    unnamed = _UNNAMED.fullmatch(name)
+    number = int(unnamed[1], 16) if unnamed else len(HASHES)
+    return f"{name}_{HASHES[number]}" if number in (0, 1, 2) else name
 
 
 def _is_signed(suite: str | None) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from auditor.tables import arrow
 from auditor.tls import der as der_of
-from auditor.tls.algorithms import ALGORITHMS, RAW_KEY
+from auditor.tls.algorithms import ALGORITHMS, CURVE_NAMES, RAW_KEY
 from auditor.tls.certificate_messages import ders
 
 LONGEST_TEXT = 4096  # of a name or of a list of names that is kept
@@ -216,8 +216,10 @@ def _read_key(parsed: Certificate, certificate: Any) -> None:
     try:
         key = certificate.public_key()
     except Exception:
-        spki = der_of.spki(certificate.tbs_certificate_bytes)
-        rsa = der_of.rsa_bits(spki) if spki and "rsa" in parsed.key_algorithm.lower() else None
+        spki = der_of.spki(certificate.tbs_certificate_bytes) or b""
+        if parsed.key_type == "ecdsa":
+            parsed.curve = CURVE_NAMES.get(der_of.curve(spki) or "")
+        rsa = der_of.rsa_bits(spki) if "rsa" in parsed.key_algorithm.lower() else None
         if rsa is None:
             raise
         parsed.key_type, parsed.key_bits, parsed.exponent = "rsa", rsa[0], str(rsa[1])
@@ -313,8 +315,8 @@ class Chain:
 
     @property
     def path(self) -> list[Certificate]:
-        """What is verified: all certificates but a root."""
-        return [one for n, one in enumerate(self.certificates) if n == 0 or one.subject != one.issuer]
+        """What is verified: all certificates but a root; one whose names cannot be parsed is not known to be that."""
+        return [c for n, c in enumerate(self.certificates) if n == 0 or c.subject is None or c.subject != c.issuer]
 
     @property
     def order(self) -> str | None:

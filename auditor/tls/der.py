@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-SEQUENCE, OCTETS = 0x30, 0x04
+SEQUENCE, OCTETS, IDENTIFIER = 0x30, 0x04, 0x06
 ALT_NAME = bytes.fromhex("0603551d11")  # the object identifier of subjectAltName
 # Tags of GeneralName (RFC 5280 4.2.1.6).
 EMAIL, DNS, ADDRESS = 0x81, 0x82, 0x87
@@ -34,6 +34,26 @@ def spki(tbs: bytes) -> bytes | None:
     inside = next((contents for _, _, contents in elements(tbs)), b"")
     sequences = [whole for tag, whole, _ in elements(inside) if tag == SEQUENCE]
     return sequences[4] if len(sequences) > 4 else None  # signature, issuer, validity, subject, key
+
+
+def curve(spki: bytes) -> str | None:
+    """The object identifier of the named curve of an ECDSA key (RFC 5480 2.1.1); None where its curve has no name."""
+    inside = next((contents for _, _, contents in elements(spki)), b"")
+    algorithm = next((contents for tag, _, contents in elements(inside) if tag == SEQUENCE), b"")
+    _, parameters = ([*elements(algorithm), (0, b"", b""), (0, b"", b"")])[:2]
+    return dotted(parameters[2]) if parameters[0] == IDENTIFIER and parameters[2] else None
+
+
+def dotted(identifier: bytes) -> str:
+    """An object identifier as text; its first two numbers are in one (X.690 8.19)."""
+    numbers, number = [], 0
+    for byte in identifier:
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            numbers.append(number)
+            number = 0
+    first = min(numbers[0] // 40, 2) if numbers else 0
+    return ".".join(map(str, [first, numbers[0] - 40 * first, *numbers[1:]])) if numbers else ""
 
 
 def names(tbs: bytes) -> dict[str, list[str]]:

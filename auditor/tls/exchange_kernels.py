@@ -19,6 +19,7 @@ PSK_SUITES = np.array(
 )  # fmt: skip
 # ECCurveType (RFC 8422 5.4), and the codes that stand for explicit curves (RFC 8422 5.1.1).
 EXPLICIT_PRIME, EXPLICIT_CHAR2, NAMED_CURVE, EXPLICIT_CURVES = 1, 2, 3, 0xFF00
+SIGNED = 0x10000  # beside a scheme that was seen: 0x0000 is one, too
 
 
 @part
@@ -60,7 +61,7 @@ def ecdh_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, at: int,
             scratch = memory.scratch[WORK_AT:]
             handshake.curve_fault = share_fault(scratch, data, at + 4, after, np.int64(handshake.curve))
         if is_signed and after + 2 <= size:
-            handshake.curve_signature = be16(data, after)
+            handshake.curve_signature = SIGNED | be16(data, after)
 
 
 @part
@@ -116,4 +117,4 @@ def server_key_exchange(memory: Memory, handshake: HandshakeRow, data: Bytes, si
             handshake.dh_fault = field_fault(memory, handshake, data, at + 2, end)
         at = end
     if is_signed and at + 2 <= size:
-        handshake.dh_signature = be16(data, at)
+        handshake.dh_signature = SIGNED | be16(data, at)

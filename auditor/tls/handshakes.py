@@ -287,7 +287,7 @@ def _server_flight(rows: Array, version: Texts) -> dict[str, Numbers | Texts]:
 def _client_signatures(rows: Array) -> Texts:
     """The schemes of the clients' CertificateVerify messages."""
     codes, index = np.unique(rows["client_signature"], return_inverse=True)
-    return Texts([signature_name(code) if code else None for code in codes.tolist()], index)
+    return Texts([signature_name(code & 0xFFFF) if code else None for code in codes.tolist()], index)
 
 
 def _chain_unread(rows: Array, memory: S.Memory, shapes: Shapes) -> Texts:

@@ -51,7 +51,7 @@ from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import Layout
 from auditor.recognise.numbers import TLS, UNKNOWN
-from auditor.tls.exchange_kernels import client_key_exchange, server_key_exchange
+from auditor.tls.exchange_kernels import SIGNED, client_key_exchange, server_key_exchange
 from auditor.tls.hello_faults import CUT, TOO_LONG, VALID
 from auditor.tls.hello_kernels import client_hello
 from auditor.tls.server_hello_kernels import server_hello
@@ -219,7 +219,7 @@ def note_message(memory: Memory, handshake: HandshakeRow, direction: int, kind: 
         elif kind == CERTIFICATE_VERIFY:
             handshake.seen |= SEEN_CERTIFICATE_VERIFY
             if size >= 2 and handshake.version >= 0x0303:  # before TLS 1.2 no bytes name the algorithms
-                handshake.client_signature = be16(memory.scratch, np.int64(0))
+                handshake.client_signature = SIGNED | be16(memory.scratch, np.int64(0))
         elif kind == CLIENT_KEY_EXCHANGE:
             client_key_exchange(memory, handshake, memory.scratch, size)
         return

@@ -153,7 +153,7 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
         cipher_suite_id=server.suite,
         key_exchange=exchange or None,
         key_exchange_group=group_text,
-        signature_scheme=signature_name(scheme) if scheme else None,
+        signature_scheme=signature_name(scheme & 0xFFFF) if scheme else None,
         forward_secrecy=secret,
         forward_secrecy_reason=why,
         post_quantum=is_post_quantum(group) if group is not None else (None if server.is_tls13 else False),
