@@ -58,7 +58,7 @@ class Scene:
         int, ...
     ] = ()  # signature schemes that the client offers besides those of SHA-256 and better
     signatures: bool = True  # the client lists signature schemes
-    days: int = 90  # that the certificate is good for
+    days: int = 90  # that the certificate is good for, from the tenth before the handshake on
     issuer: str = "ec p384"  # whose key signs the certificate
     mail: str = ""  # SMTP before it: "upgraded", or "clear" where STARTTLS is offered and not used
 
@@ -114,6 +114,7 @@ SCENES = {
     "tls12-p521": Scene(suite=0xC02B, key="ec p521", scheme=0x0603),
     "tls12-old-age": Scene(suite=0xC02B, key="ec p256", scheme=ECDSA_SHA256, days=1097),
     "tls12-raw-key": Scene(suite=0xC02B, key="raw p256", scheme=ECDSA_SHA256),
+    "tls12-expired": Scene(days=5),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]

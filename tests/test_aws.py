@@ -3,14 +3,17 @@
 import gzip
 import ipaddress
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import auditor
 from auditor.aws.names import Endpoint, endpoint, imitates, may_concern_aws
 from auditor.aws.ranges import Range, Ranges
 from auditor.errors import InputError
+from tests import wire
 
 
 @pytest.mark.parametrize(
@@ -87,8 +90,13 @@ def botocore_endpoints() -> dict[str, tuple[str, str | None, bool]]:
     found: dict[str, tuple[str, str | None, bool]] = {}
     for partition in session.get_data("endpoints")["partitions"]:
         regions = set(partition["regions"])
-        for service in partition["services"].values():
+        for name, service in partition["services"].items():
             for key, one in service.get("endpoints", {}).items():
+                for usual in service.get("defaults", {}).get("variants", ()) if key in regions else ():
+                    words = {"service": name, "region": key, "dnsSuffix": partition["dnsSuffix"]} | usual
+                    host = usual.get("hostname", "").format(**words)
+                    if "fips" in usual["tags"] and host and "fips" not in host:  # as GovCloud's are
+                        found[host] = (partition["partition"], key, True)
                 region = one.get("credentialScope", {}).get("region", key) if one.get("deprecated") else key
                 where = region if region in regions else None
                 for variant in one.get("variants", ()):
@@ -312,3 +320,17 @@ def test_names_that_say_fips_elsewhere(name: str, is_fips: bool | None) -> None:
     found = endpoint(name)
     assert (None if found is None else found.fips) == is_fips
     assert found is None or not found.customer
+
+
+def test_what_is_no_name_hides_no_endpoint(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """A Host that is an address, or of no domain, says nothing of whose server it is: AWS's addresses do; another name does."""
+    hosts = {"52.46.130.10": True, "52.46.130.10:80": True, "[2600::1]": True, "localhost": True, "app.example": False}
+    packets = []
+    for port, host in enumerate(hosts, 40_000):
+        request = f"GET /v1/apps HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        flights = [("c", request), ("s", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+        talk = wire.Talk(server="52.46.130.10", sport=port, dport=80).open().play(flights).close()
+        packets += talk.packets
+    flows = audit_bytes(wire.pcap(packets)).flows.sort_values("client_port")
+    assert flows["aws_endpoint"].tolist() == list(hosts.values())
+    assert flows["verdict"].astype(str).tolist()[:-1] == ["fail"] * 4

@@ -168,6 +168,54 @@ def test_validity_when_it_was_seen(audit_bytes: Run) -> None:
     assert not wire.only(audit(audit_bytes, handshake(old)).handshakes)["certificate_valid"]
 
 
+# The rule on times of certificates of each policy that has one of its own.
+VALIDITY = {
+    "anssi": "ANSSI114", "bsi-tr-02102-2": "BSI120", "cnsa-1.0": "CNSA112", "cnsa-2.0": "CNSB107", "nist-800-52r2": "NIST122",
+    "rfc9325": "BCP121", "mozilla-intermediate-5.7": "MIA109", "mozilla-intermediate-6.0": "MIB109",
+    "mozilla-modern-5.7": "MMA107", "mozilla-modern-6.0": "MMB107",
+}  # fmt: skip
+MIDDLE = ec.generate_private_key(ec.SECP256R1())
+BY_MIDDLE = made("leaf", LEAF, "Middle", MIDDLE, (NAME,))
+EXPIRED = made("leaf", LEAF, "Root", ROOT, (NAME,), begin=SEEN - timedelta(days=100), days=99)
+NOT_YET = made("leaf", LEAF, "Root", ROOT, (NAME,), begin=SEEN + timedelta(days=1))
+
+
+def middle(begin: datetime) -> bytes:
+    return made("Middle", MIDDLE, "Root", ROOT, begin=begin, ca=True)
+
+
+@pytest.mark.parametrize(
+    ("ders", "expected"),
+    [
+        ((BY_MIDDLE, middle(SEEN - timedelta(days=10))), "pass"),
+        ((EXPIRED,), "fail"),
+        ((NOT_YET,), "fail"),
+        ((BY_MIDDLE, middle(SEEN - timedelta(days=100))), "fail"),
+        ((BY_MIDDLE, middle(SEEN + timedelta(days=1)), ROOT_DER), "fail"),
+        ((LEAF_DER, made("Root", ROOT, begin=SEEN - timedelta(days=100), ca=True)), "pass"),
+        ((made("leaf", LEAF, names=(NAME,), begin=SEEN - timedelta(days=100)),), "fail"),
+        ((LEAF_DER, b"\x30\x03no!"), "not_observable"),
+        ((EXPIRED, b"\x30\x03no!"), "fail"),
+        ((), "not_observable"),
+    ],
+    ids=[
+        "valid", "expired", "not yet valid", "an expired intermediate", "an intermediate of the future", "an expired root",
+        "expired and self-signed", "one that cannot be parsed", "an expired one besides", "a resumed session",
+    ],
+)  # fmt: skip
+def test_each_policy_wants_valid_certificates(audit_bytes: Run, ders: tuple[bytes, ...], expected: str) -> None:
+    """Each certificate but a root is valid when seen, else the flow passes in no policy; what is not seen is not judged."""
+    flights = handshake(*ders)
+    if not ders:
+        last = wire.record(20, b"\1") + wire.record(22, bytes(40))
+        flights[1:] = [("s", wire.record(22, wire.server_hello(0xC02B)) + last), ("c", last)]
+    data = wire.pcap(wire.Talk().open().play(flights).packets)
+    said = audit_bytes(data, policy=list(VALIDITY), all_traffic=True).verdicts.set_index("rule").verdict
+    advised = "warn" if expected == "fail" else expected  # Mozilla's guidelines recommend
+    wanted = {code: advised if name.startswith("mozilla") else expected for name, code in VALIDITY.items()}
+    assert {code: said[code] for code in VALIDITY.values()} == wanted
+
+
 def test_validity_at_the_very_second() -> None:
     """A certificate is good from the second of notBefore to the end of that of notAfter (RFC 5280 4.1.2.5: inclusive)."""
     first, last = 1_700_000_000 * 10**9, 1_700_000_100 * 10**9
@@ -176,6 +224,9 @@ def test_validity_at_the_very_second() -> None:
     assert [validity(path, time) for time in times] == [False, True, True, True, False]
     forever = [certificates.Certificate("x", not_before=first, not_after=2**63 - 1)]
     assert validity(forever, 2**63 - 1)
+    unread = certificates.Certificate("y")
+    assert [validity([*path, unread], time) for time in (first - 1, first)] == [False, None]
+    assert validity([], first) is None
 
 
 @pytest.mark.parametrize(

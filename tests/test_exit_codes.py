@@ -62,6 +62,11 @@ def test_keep_going(work: Path) -> None:
     assert run(*both).returncode == 0
     assert run(*both, "--fail-on", "info").returncode == 1
     assert run("pcap", "bad.pcap", "--keep-going").returncode == 2
+    with_missing = ("pcap", "a.pcapng", "nosuch.pcap", "none*.pcap", "--brief")
+    told = run(*with_missing)
+    assert (told.returncode, run(*with_missing, "--keep-going").returncode) == (2, 0)
+    assert told.stdout == run("pcap", "a.pcapng", "--brief").stdout
+    assert told.stderr.count("no such file or folder") == 2
 
 
 COMMANDS = [
@@ -127,7 +132,7 @@ def wait_until_read(child: "subprocess.Popen[bytes]", pipe: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals) -> None:
     """Whatever signal ends an audit, no file of it is left, neither where its results should go nor in between."""
     (work / "results" / "mine").write_text("")
@@ -151,6 +156,29 @@ def test_signals_leave_nothing(work: Path, scratch: Path, number: signal.Signals
         assert (child.returncode, told) == (130, b"audit: interrupted\n")
         assert sorted(path.name for path in (work / "results").iterdir()) == before
         assert list(scratch.iterdir()) == []
+
+
+EACH_SIGNAL = """
+import os, signal, time
+from auditor.cli.main import _heed_signals
+numbers = [getattr(signal, name) for name in "ALRM HUP INT PROF QUIT TERM USR1 USR2 VTALRM XCPU".split()
+           for name in [f"SIG{name}"]]
+for number in numbers:
+    signal.signal(number, signal.SIG_DFL)
+_heed_signals()
+for number in numbers:
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        print(number)
+"""
+
+
+def test_every_signal_that_somebody_sends_interrupts() -> None:
+    """Whatever signal would end a process, but for those of its own faults and KILL, ends it as Ctrl-C does."""
+    done = subprocess.run([sys.executable, "-c", EACH_SIGNAL], capture_output=True, text=True, check=True)
+    assert len(done.stdout.split()) == 10
 
 
 IN_A_FINALIZER = """

@@ -14,6 +14,7 @@ import pytest
 import xlsxwriter
 
 import auditor
+from auditor.report import overview
 from auditor.report.formats import FORMS, xlsx
 from tests import wire
 
@@ -74,6 +75,9 @@ def test_sarif_is_read_by_its_tools(office: Any, tmp_path: Path) -> None:
     for result in run["results"]:
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
     assert run["artifacts"][0]["hashes"]["sha-256"] == office.captures["sha256"].iloc[0]
+    told_beside = [one["message"]["text"] for one in run["invocations"][0]["toolExecutionNotifications"]]
+    assert told_beside[0] == office.answer  # and what was not judged: no result is no approval
+    assert told_beside[1:] == [f"{words}: {listed}" for words, listed in overview.not_judged_words(office)]
 
 
 @pytest.mark.parametrize(("form", "version"), [("cbom", "V1_6"), ("cbom-1.7", "V1_7")])

@@ -297,6 +297,24 @@ def test_no_cell_runs_into_the_next(browser: Any, office: Any, tmp_path: Path) -
     tab.close()
 
 
+def test_the_longest_names_of_suites_wrap(browser: Any, audit_bytes: Any, tmp_path: Path) -> None:
+    """The longest name of a suite ends before its number, at every width."""
+    flights = [("c", wire.record(22, wire.client_hello())), ("s", wire.record(22, wire.server_hello(0xC02B)))]
+    result = audit_bytes(wire.pcap(wire.Talk().open().play(flights).packets), all_traffic=True)
+    tab, said = opened(browser, kept(result, tmp_path))
+    for width in (360, 768, 1000, 1200, 1400):
+        tab.set_viewport_size({"width": width, "height": 900})
+        wide = """[...document.querySelectorAll(".bars th")].filter(cell => {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            return text.getBoundingClientRect().right > cell.getBoundingClientRect().right;
+        }).map(cell => cell.innerText)"""
+        assert "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" in tab.locator(".bars th").all_text_contents()
+        assert tab.evaluate(wide) == [], width
+    assert said == []
+    tab.close()
+
+
 def test_without_a_script(browser: Any, office: Any, tmp_path: Path) -> None:
     """Without JavaScript the answer, counts, problems with reasons and frames, charts and captures are there."""
     context = browser.new_context(java_script_enabled=False)

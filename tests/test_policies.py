@@ -90,6 +90,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "rsa-exponents": [{"certificates": "rsa\t4096\tsha256WithRSAEncryption\t3"}],
     "certificate-curves": [{"certificates": "ecdsa\tsecp521r1\tsha256WithRSAEncryption"}],
     "certificate-lifetime": [{"certificate_days": "1097"}],
+    "certificate-validity": [{"certificate_valid": NO}],
     "no-raw-keys": [{"certificates": "ecdsa\tprime256v1\traw public key"}],
     "post-quantum": [{"post_quantum_kind": "classical", "groups_offered": "x25519 X25519Kyber768Draft00"}],
     "forward-secrecy": [{"forward_secrecy": NO, "forward_secrecy_reason": "psk_ke"}],

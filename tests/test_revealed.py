@@ -44,6 +44,15 @@ def test_with_keys(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
     assert certificate["roles"] == "client server"
 
 
+def test_expired_ones(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
+    """A certificate that keys show is refused once it has expired; without keys nobody knows."""
+    packets, keys = talk
+    late = wire.pcap([(4_000_000_000 * wire.SECOND + at, packet) for at, packet in enumerate(packets)])
+    for keylog, verdict in ((keys, "fail"), ((), "not_observable")):
+        said = audit_bytes(late, policy="rfc9325", all_traffic=True, keylog=keylog).verdicts.set_index("rule").verdict
+        assert said["BCP121"] == verdict
+
+
 def test_with_the_handshakes_secrets_alone(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
     """The secrets of the data are not needed for that."""
     packets, keys = talk

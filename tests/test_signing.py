@@ -135,6 +135,8 @@ def test_headers_beside_a_presigned_url() -> None:
         f"&X-Amz-Date=20261124T120000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature={'b' * 64}"
     )
     assert signing.read({"x-amz-acl": "public-read"}, query, SALT).unsigned == "x-amz-acl"
+    token = signing.read({"x-amz-security-token": "t"}, query, SALT)
+    assert (token.unsigned, token.has_token) == ("x-amz-security-token", True)
     assert (
         signing.read({"x-amz-acl": "public-read"}, query.replace("=host", "=host%3Bx-amz-acl"), SALT).unsigned is None
     )

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from auditor.aws.names import endpoint
 from auditor.aws.ranges import Ranges
@@ -173,6 +174,16 @@ def signing_names() -> None:
     write("signing_names.csv", ["service", "names"], rows, source)
 
 
+def _variants(usual: dict[str, Any], endpoint: dict[str, Any], *, is_region: bool) -> list[dict[str, Any]]:
+    """The kinds of an endpoint: its own, and those that its service has in every Region of the partition, as in GovCloud.
+
+    Others that are the service's by rule have ``fips`` in their names, and are not in every Region that the rule is for.
+    """
+    own: list[dict[str, Any]] = endpoint.get("variants", [])
+    usual_ones = usual.get("variants", []) if is_region else []
+    return own + [one for one in usual_ones if "fips" not in one.get("hostname", "fips")]
+
+
 def fips_endpoints() -> None:
     """The FIPS endpoints whose names do not show it by ``-fips`` before the Region, from botocore's endpoints.json."""
     import botocore
@@ -180,11 +191,13 @@ def fips_endpoints() -> None:
 
     data = botocore.session.get_session().get_data("endpoints")
     names = {
-        variant["hostname"]
+        variant["hostname"].format(
+            service=service, region=region, dnsSuffix=variant.get("dnsSuffix", partition["dnsSuffix"])
+        )
         for partition in data["partitions"]
-        for service in partition["services"].values()
-        for endpoint in service.get("endpoints", {}).values()
-        for variant in endpoint.get("variants", ())
+        for service, known in partition["services"].items()
+        for region, endpoint in known.get("endpoints", {}).items()
+        for variant in _variants(known.get("defaults", {}), endpoint, is_region=region in partition["regions"])
         if "fips" in variant["tags"] and "hostname" in variant
     }
     rows = [[name] for name in sorted(names) if not re.search(r"-fips\.(?:dualstack\.)?[a-z]+-[a-z-]+-\d+\.", name)]

@@ -56,6 +56,13 @@ def _among(places: Iterable[int], count: int) -> Array:
     return some
 
 
+def _says_whose(name: str) -> bool:
+    """Whether a name says whose the server is: an address does not, as in the Host of one, nor does a name without a domain."""
+    host, colon, port = name.partition(":")
+    _, dot, last = host.rstrip(".").rpartition(".")
+    return bool(dot) and not last.isdigit() and (not colon or port.isdigit())
+
+
 def find(names: list[str | None], name_index: Array, high: Array, low: Array, ranges: Ranges) -> Services:
     """``names[name_index[n]]`` is flow n's server name; ``high`` and ``low`` its server's address.
 
@@ -72,7 +79,7 @@ def find(names: list[str | None], name_index: Array, high: Array, low: Array, ra
     partition = [where.partition if where else _partition(entry.region) if entry else None for where, entry in sources]
     by_name = np.array([where is not None and not where.customer for where, _ in sources])[index]
     by_range = np.array([where is None and entry is not None and entry.is_endpoint for where, entry in sources])[index]
-    nameless = np.array([name is None for name in names])[name_index]
+    nameless = np.array([name is None or not _says_whose(name) for name in names])[name_index]
     is_endpoint = by_name | (by_range & nameless)
     return Services(
         Texts(list(service), index),

@@ -270,7 +270,7 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
         return files
     if is_other(argument):
         raise InputError(f"{public(argument)}: not a kind of store that is read; those are {', '.join(SHOWN)}")
-    raise InputError(f"{argument}: no such file or folder")
+    return [(path, "no such file or folder")]  # what else was given is read all the same
 
 
 def stamp_of(status: os.stat_result) -> str:

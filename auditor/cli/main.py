@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 SOON = 0.01  # seconds
+# By signal(7), what ends a process: of people, terminals, timers and limits, and not of faults of its own.
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU")
 # What typer raises for what a user wrote: its own copy of click has it, or click itself.
 Refusal: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 # What pydantic and click say of values of options, and how a person would say it.
@@ -123,8 +125,8 @@ def _end(code: int, hashing: "DigestChild | None") -> None:
 
 
 def _ending() -> list[int]:
-    """The signals that end a process."""
-    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    """The signals that end a process, as far as this system has them."""
+    return [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
 
 
 def _heed_signals() -> None:

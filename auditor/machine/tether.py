@@ -49,7 +49,7 @@ def main(command: list[str]) -> int:
             sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         os._exit(127)
     signal.signal(signal.SIGTERM, lambda number, _: os.kill(child, number))
-    for number in (signal.SIGINT, signal.SIGHUP):  # whoever started this decides what they mean
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # whoever started this decides what they mean
         signal.signal(number, lambda *_: None)
     threading.Thread(target=_end_with_input, args=(child,), daemon=True).start()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -8,7 +8,7 @@ import numpy as np
 
 from auditor.border.words import counted
 from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
-from auditor.policy.facts import NO, Facts
+from auditor.policy.facts import NO, UNKNOWN, Facts
 from auditor.policy.tls_checks import curve_bits
 from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
 from auditor.tls.suites import properties
@@ -142,14 +142,11 @@ def certificate_strength(facts: Facts, required: bool, parameters: dict[str, Any
     answer = _by_chain(facts, required, bool(parameters.get("client_certificates")), _strong(strength, leaf_kinds))
     if parameters.get("match"):
         answer.put(facts.certificate_matches == NO, unmet(required), "the certificate is not good for the server name")
-        answer.put(facts.certificate_valid == NO, unmet(required), "a certificate was not valid when seen")
-        raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
+        raw = _is_raw(facts.certificates)
         answer.put(
             raw & (answer.verdict == PASS), NOT_OBSERVABLE, f"a {RAW_KEY}: whose it is, the traffic does not say"
         )
-        if parameters.get("client_certificates"):
-            late = facts.client_certificate_valid == NO
-            answer.put(late, unmet(required), "a certificate of the client was not valid when seen")
+        _put_validity(facts, required, bool(parameters.get("client_certificates")), answer)
         no_handshake(facts, answer)
     return answer
 
@@ -208,14 +205,23 @@ def certificate_lifetime(facts: Facts, required: bool, parameters: dict[str, Any
     """The server's own certificate is good for at most ``days``, from its beginning to its end."""
     most = int(parameters.get("days", 366))
     answer = _by_chain(facts, required, False, lambda *_: (NOT_OBSERVABLE, "how long is not known"))
-    raw = np.array([chain is not None and chain.endswith(RAW_KEY) for chain in facts.certificates], bool)
-    answer.put(raw, NOT_APPLICABLE, f"a {RAW_KEY}")
+    answer.put(_is_raw(facts.certificates), NOT_APPLICABLE, f"a {RAW_KEY}")
     for at in np.flatnonzero(is_given(facts.certificate_days)).tolist():
         days = int(facts.certificate_days[at])
         answer.verdict[at] = PASS if days <= most else unmet(required)
         answer.reason[at] = (
             f"a certificate good for {counted(days, 'day')}{'' if days <= most else f', {most} are the most'}"
         )
+    return answer
+
+
+@check("client_certificates", of_any_server=True)
+def certificate_validity(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """Every certificate of the chain was valid when the handshake began; a root, which is trusted as it is, is not judged (RFC 5280 6.1)."""
+    answer = _by_chain(facts, required, False, lambda *_: (PASS, "every certificate was valid when seen"))
+    answer.put(_is_raw(facts.certificates), NOT_APPLICABLE, f"a {RAW_KEY}")
+    _put_validity(facts, required, bool(parameters.get("client_certificates")), answer)
+    no_handshake(facts, answer)
     return answer
 
 
@@ -239,6 +245,22 @@ def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfCh
                 answer.verdict[at], answer.reason[at] = verdict, f"of the client: {reason}"
     no_handshake(facts, answer)
     return answer
+
+
+def _put_validity(facts: Facts, required: bool, with_clients: bool, answer: CheckResult) -> None:
+    """Chains that were not valid when seen; what would pass does not where that is not known."""
+    chains = [(facts.certificates, facts.certificate_valid, "a certificate")]
+    if with_clients:
+        chains.append((facts.client_certificates, facts.client_certificate_valid, "a certificate of the client"))
+    for shown, valid, which in chains:
+        unknown = is_given(shown) & ~_is_raw(shown) & (valid == UNKNOWN) & (answer.verdict == PASS)
+        answer.put(unknown, NOT_OBSERVABLE, f"when {which} is valid cannot be parsed")
+        answer.put(valid == NO, unmet(required), f"{which} was not valid when seen")
+
+
+def _is_raw(chains: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Where a raw public key (RFC 7250) stands in place of a chain: it has no times."""
+    return np.array([chain is not None and chain.endswith(RAW_KEY) for chain in chains], bool)
 
 
 def _strong(strength: Strength, leaf_kinds: list[str]) -> JudgeOfChain:

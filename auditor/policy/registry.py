@@ -43,6 +43,7 @@ EVERY: tuple[Check, ...] = (
     certificate_checks.certificate_curves,
     certificate_checks.no_raw_keys,
     certificate_checks.certificate_lifetime,
+    certificate_checks.certificate_validity,
     tls_checks.post_quantum,
     agreement_checks.no_compression,
     agreement_checks.extended_master_secret,

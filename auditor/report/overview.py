@@ -13,6 +13,7 @@ from auditor.tables.versions import VERSION_ORDER
 
 NOT_JUDGED = "not_applicable"
 TLS_UNKNOWN = "TLS ?"  # TLS whose version was not seen, as the summary has it
+WHICH = "by which way is not known"  # of what goes between private addresses
 UNNAMED = "-"  # the protocol of flows of which it was not recognised
 
 
@@ -35,11 +36,15 @@ class OverviewLine(NamedTuple):
         return path_words(self.path, self.confidence, half_private=self.half_private)
 
 
+def name_of(path: str) -> str:
+    """A path in words where flows of any confidence are counted together."""
+    return f"private addresses, {WHICH}" if path == "private" else path
+
+
 def path_words(path: str, confidence: str, *, half_private: bool) -> str:
     """A path, and how well it is proven: ``private`` is never said without."""
     if path == "private":
-        which = "by which way is not known"
-        return f"private addresses, {which}" if confidence == "none" else f"private ({confidence}), {which}"
+        return name_of(path) if confidence == "none" else f"private ({confidence}), {WHICH}"
     name = "unknown" if path == "unknown" else f"{path} ({confidence})"
     return f"{name}, one way only" if half_private else name
 

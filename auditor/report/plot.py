@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.report import charts, colours, flow_ids
+from auditor.report import charts, colours, flow_ids, overview
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.plain import iso
@@ -141,7 +141,13 @@ class Plots:
         line = charts.timeline(self._flows)
         times = [iso(time) for time in line.times]
         traces = [
-            {"type": "bar", "name": path, "x": times, "y": counts, "marker": {"color": colours.path(path).light}}
+            {
+                "type": "bar",
+                "name": overview.name_of(path),
+                "x": times,
+                "y": counts,
+                "marker": {"color": colours.path(path).light},
+            }
             for path, counts in line.series.items()
         ]
         figure = _figure(traces, "Paths over time", y="flows", showlegend=True, barmode="stack")

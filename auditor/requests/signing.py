@@ -54,7 +54,7 @@ class Signature(NamedTuple):
     regions: str | None = None  # all that Version 4a names, with spaces between
     service: str | None = None
     signed_headers: str | None = None
-    unsigned: str | None = None  # headers x-amz-… that are sent and not signed, but for the session token's
+    unsigned: str | None = None  # headers x-amz-… sent and not signed, but for the token of what headers sign
     has_token: bool | None = None
     signed_at: float | None = None  # seconds since 1970
     expires: int | None = None  # seconds
@@ -139,9 +139,9 @@ def _headers(text: str | None) -> str | None:
     return " ".join(names[:64]) or None
 
 
-def _unsigned(headers: Mapping[str, str], signed: str | None) -> str | None:
+def _unsigned(headers: Mapping[str, str], signed: str | None, but: str | None = None) -> str | None:
     """The headers of AWS's own that are sent and not signed: all have to be (IAM User Guide, canonical headers)."""
-    names = {name for name in headers if name.startswith("x-amz-") and name != _TOKENS[0]}
+    names = {name for name in headers if name.startswith("x-amz-") and name != but}
     return _headers(";".join(sorted(names - set((signed or "").split()))))
 
 
@@ -230,7 +230,7 @@ def _version_4(version: str, rest: str, headers: Mapping[str, str], salt: bytes)
         version,
         **scope,
         signed_headers=names,
-        unsigned=_unsigned(headers, names),
+        unsigned=_unsigned(headers, names, but=_TOKENS[0]),
         has_token=any(name in headers for name in _TOKENS),
         signed_at=signed_at,
         wrong=wrong,
@@ -267,7 +267,7 @@ def _presigned(parameters: Mapping[str, str], headers: Mapping[str, str], salt: 
         **scope,
         signed_headers=names,
         unsigned=_unsigned(headers, names),
-        has_token=any(name in parameters for name in _TOKENS),
+        has_token=any(name in parameters or name in headers for name in _TOKENS),
         signed_at=signed_at,
         expires=int(expires) if re.fullmatch(r"\d{1,9}", expires) else None,
         wrong=wrong,

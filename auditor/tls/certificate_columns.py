@@ -34,8 +34,6 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
     started = rows["started"]
     chains, index = _chains(rows["server_chain"], started, "server", memory, shapes)
     leaves = [chain.leaf for chain in chains]
-    times = [_period([leaf] if leaf else []) or (0, -1) for leaf in leaves]
-    before, after = (np.array([time[end] for time in times])[index] for end in (0, 1))
     pairs, which = distinct(index, names.index)
     texts = [*names.values, None]
     good = [leaf.names if leaf and leaf.subject is not None else None for leaf in leaves]
@@ -49,15 +47,15 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         "certificate_chain": Texts([words([c.certificate_id for c in chain.certificates]) for chain in chains], index),
         "chain_order": Texts([chain.order for chain in chains], index),
         "certificate_matches": spread(fits, which, schema.BOOL),
-        "certificate_valid": Numbers((before <= started) & (started <= after), after < before),
+        "certificate_valid": _valid([[leaf] if leaf else [] for leaf in leaves], index, started),
         "client_certificate_id": Texts([c.leaf.certificate_id if c.leaf else None for c in clients], client),
     }
     return CertificateColumns(
         table,
         chain=Texts([described(chain) for chain in chains], index),
-        chain_valid=_valid(chains, index, started),
+        chain_valid=_valid([chain.path for chain in chains], index, started),
         client_chain=Texts([described(chain) for chain in clients], client),
-        client_chain_valid=_valid(clients, client, started),
+        client_chain_valid=_valid([chain.path for chain in clients], client, started),
         lifetime=Texts([lifetime(chain) for chain in chains], index),
     )
 
@@ -88,29 +86,32 @@ def lifetime(chain: Chain) -> str | None:
     return str(max(0, own.not_after - own.not_before) // DAY)
 
 
-def _valid(chains: list[Chain], index: Array, started: Array) -> Numbers:
-    """Whether all certificates but a root were valid; missing where the times of one are not known."""
-    before, after = np.zeros(len(chains), np.int64), np.full(len(chains), -1)
-    for at, chain in enumerate(chains):
-        before[at], after[at] = _period(chain.path) or (0, -1)
-    known = np.array([bool(chain.certificates) for chain in chains], bool) & ~((before == 0) & (after == -1))
-    return Numbers((before[index] <= started) & (started <= after[index]), ~known[index])
+def _valid(paths: list[list[Certificate]], index: Array, started: Array) -> Numbers:
+    """Whether all certificates of each row's path were valid; missing where that is not known."""
+    periods = np.array([_period(path) for path in paths], np.int64).reshape(-1, 2)[index]
+    known = np.array([_has_times(path) for path in paths], bool)[index]
+    within = (periods[:, 0] <= started) & (started <= periods[:, 1])
+    return Numbers(within & known, within & ~known)
 
 
-def _period(path: list[Certificate]) -> tuple[int, int] | None:
-    """When all certificates of a path are valid; None where the times of one are not known."""
-    times = [(one.not_before, one.not_after) for one in path]
-    begins = [one for one, _ in times if one is not None]
-    ends = [two for _, two in times if two is not None]
-    if not times or not len(begins) == len(ends) == len(times):
-        return None
-    return max(begins), min(*ends, 2**63 - 1 - LAST_SECOND) + LAST_SECOND
+def _period(path: list[Certificate]) -> tuple[int, int]:
+    """When all certificates of a path whose times are known are valid."""
+    begins = [one.not_before for one in path if one.not_before is not None]
+    ends = [one.not_after for one in path if one.not_after is not None]
+    return max(begins, default=-(2**63)), min([*ends, 2**63 - 1 - LAST_SECOND]) + LAST_SECOND
+
+
+def _has_times(path: list[Certificate]) -> bool:
+    """Whether there are certificates, and the times of all of them are known."""
+    return bool(path) and all(one.not_before is not None and one.not_after is not None for one in path)
 
 
 def validity(path: list[Certificate], time: int) -> bool | None:
-    """Whether all certificates of a path were valid at a time; None where that is not known."""
-    period = _period(path)
-    return None if period is None else period[0] <= time <= period[1]
+    """Whether all certificates of a path were valid at a time; None where that is not known. One that was not is enough."""
+    begin, end = _period(path)
+    if not begin <= time <= end:
+        return False
+    return True if _has_times(path) else None
 
 
 def _chains(numbers: Array, started: Array, role: str, memory: S.Memory, shapes: Shapes) -> tuple[list[Chain], Array]:

@@ -315,8 +315,8 @@ class Chain:
 
     @property
     def path(self) -> list[Certificate]:
-        """What is verified: all certificates but a root."""
-        return [one for n, one in enumerate(self.certificates) if n == 0 or one.subject != one.issuer]
+        """What is verified: all certificates but a root; one whose names cannot be parsed is not known to be that."""
+        return [c for n, c in enumerate(self.certificates) if n == 0 or c.subject is None or c.subject != c.issuer]
 
     @property
     def order(self) -> str | None:

@@ -6,6 +6,8 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from auditor.border.words import counted
+from auditor.report import overview
+from auditor.report.answer import answer
 from auditor.report.plain import about
 from auditor.report.proof import evidence_of, frames_text
 from auditor.report.results import Results
@@ -25,6 +27,17 @@ def _rule(rule: dict[str, Any], policy: str) -> dict[str, Any]:
         "help": {"text": f"{rule['why']}\n\nHow to fix: {fix}\n\nSource: {rule['source']}"},
         "defaultConfiguration": {"level": LEVELS[rule["severity"]]},
         "properties": {"policy": policy, "security-severity": SCORES[rule["severity"]]},
+    }
+
+
+def _invocation(result: Results) -> dict[str, Any]:
+    """How the audit went: its answer, what was not judged and why, and what could not be read; no results are no approval."""
+    not_judged = [f"{words}: {listed}" for words, listed in overview.not_judged_words(result)]
+    notes = [("note", text) for text in (answer(result).sentence, *not_judged)]
+    notes += [("error", text) for text in result.errors]
+    return {
+        "executionSuccessful": not result.errors,
+        "toolExecutionNotifications": [{"level": level, "message": {"text": text}} for level, text in notes],
     }
 
 
@@ -61,6 +74,12 @@ def write(result: Results, out: BinaryIO) -> None:
         if digest
     ]
     driver = {"name": "auditor", "version": result.manifest["versions"]["auditor"], "rules": rules}
-    run = {"tool": {"driver": driver}, "artifacts": artifacts, "results": results, "columnKind": "utf16CodeUnits"}
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [_invocation(result)],
+        "artifacts": artifacts,
+        "results": results,
+        "columnKind": "utf16CodeUnits",
+    }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     out.write(json.dumps(log, indent=1, ensure_ascii=True).encode() + b"\n")

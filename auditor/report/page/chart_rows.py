@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from auditor.border.words import counted
-from auditor.report import charts, colours
+from auditor.report import charts, colours, overview
 from auditor.report.answer import WAYS, Answer
 from auditor.report.charts import Count, Strand
 from auditor.report.flow_columns import FlowColumns
@@ -182,7 +182,8 @@ def time(flows: FlowColumns) -> Row:
         f"{counted(total, 'flow')} by path; a bar is {axis.step}, the highest has {counted(axis.most, 'flow')}."
     )
     row["legend"] = [
-        {"kind": kind("p", path), "words": f"{path} {sum(counts):,}"} for path, counts in line.series.items()
+        {"kind": kind("p", path), "words": f"{overview.name_of(path)} {sum(counts):,}"}
+        for path, counts in line.series.items()
     ]
     return row
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError, shown
+from auditor.machine.installing import install
 from auditor.tls.der import elements
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _library() -> Any:
     try:
         import rfc3161_client
     except ImportError as error:
-        raise AuditError("time stamps need rfc3161-client: pip install 'traffic-auditor[timestamp]'") from error
+        raise AuditError(f"time stamps need rfc3161-client: {install('timestamp')}") from error
     return rfc3161_client
 
 
