@@ -133,7 +133,8 @@ def policies_page() -> str:
         "",
         "Generated from `auditor/data/policies` by `make docs`: what each source asks for, where, whether it must be or should be,",
         "and which rule checks it. Policies of AWS's own endpoints and load balancers (`audit policies` lists them) are made from",
-        "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups.",
+        "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups and the signature",
+        "schemes of TLS 1.2. Not judged: signature schemes of TLS 1.3, which are encrypted, and those under certificates.",
         "*Secondary*: taken from what others quote of the source, whose own text was not at hand; *memory*: compared with neither.",
     ]
     aws = aws_tls.names()

@@ -16,7 +16,7 @@ from auditor.policy.registry import CHECKS
 from auditor.settings import load
 from auditor.tables.value_sets import OUTCOMES, VERDICTS
 from auditor.tables.versions import VERSION_ORDER
-from auditor.tls.names import suites
+from auditor.tls.names import signature_name, suites
 from auditor.tls.suites import properties
 from tests import wire
 from tests.conftest import SAMPLES
@@ -85,7 +85,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "groups": [{"group": "secp256k1"}, {"group": "dh1024", "dh_group": "own prime, weak", **TLS_1_2}],
     "upgrade-used": [{"upgrade": "offered, not used"}],
     "offers-signatures": [{"signatures_offered": "rsa_pkcs1_sha1", **TLS_1_2}, {"signatures_offered": None, **TLS_1_2}],
-    "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}],
+    "signature-schemes": [{"signature_scheme": "rsa_pkcs1_sha1", **TLS_1_2}, {"signature_scheme": "rsa_pkcs1_md5", **TLS_1_2}],
     "certificate-strength": [{"certificates": "rsa\t1024\tsha256WithRSAEncryption"}],
     "rsa-exponents": [{"certificates": "rsa\t4096\tsha256WithRSAEncryption\t3"}],
     "certificate-curves": [{"certificates": "ecdsa\tsecp521r1\tsha256WithRSAEncryption"}],
@@ -161,6 +161,7 @@ def test_each_rule_has_a_good_and_a_bad_case(name: str) -> None:
             own = {"upgrade": "used"}
         if "to_version" in rule.parameters:
             own = {"suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2}
+            own |= {"signature_scheme": "ecdsa_secp384r1_sha384"} if rule.check == "signature-schemes" else {}
         assert verdict(rule, **{**good, **own}) == "pass", rule.code
         bad = "fail" if rule.required else "warn"
         assert bad in {verdict(rule, **{**good, **case}) for case in BAD[rule.check]}, rule.code
@@ -603,3 +604,24 @@ def test_policies_for_cnsa() -> None:
         assert groups == ["secp384r1"]
         assert all("AES_256_GCM_SHA384" in name for name in accepted["name"])
     assert all(groups == ["secp384r1", "secp256r1", "secp521r1"] for *_, groups in interop)
+
+
+def test_aws_policies_judge_signature_schemes() -> None:
+    """What AWS's lists have of schemes is judged to TLS 1.2 by IANA's names; those that take SHA-1 take what is older, too."""
+    known = {signature_name(code) for code in range(1 << 16)}
+    judged = 0
+    for name in aws_tls.names():
+        for rule in library.get(name).rule:
+            if rule.check != "signature-schemes":
+                continue
+            allowed = set(rule.parameters["allow"])
+            assert allowed <= known, name
+            takes_sha1 = "rsa_pkcs1_sha1" in allowed
+            old = {"suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "signature_scheme": None, **TLS_1_1}
+            assert verdict(rule, **old) == ("pass" if takes_sha1 else "fail"), name
+            for scheme in ("rsa_pkcs1_sha1", "rsa_pkcs1_sha384", "rsa_pss_rsae_sha256", "0x0104", "0xFEFE", "ed25519"):
+                expected = "pass" if scheme in allowed else "fail"
+                assert verdict(rule, signature_scheme=scheme, **TLS_1_2) == expected, (name, scheme)
+            assert verdict(rule) == "not_applicable"  # TLS 1.3: encrypted
+            judged += 1
+    assert judged == 31

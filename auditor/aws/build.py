@@ -113,7 +113,7 @@ def aws(source: Path) -> None:
     (DATA / "aws_tls_policies.json").write_text(text, encoding="utf-8")
 
 
-TLS_KEYS = ("min_version", "cipher_suites", "groups", "pq_groups")
+TLS_KEYS = ("min_version", "cipher_suites", "groups", "pq_groups", "signature_schemes")
 MESSAGING = {  # botocore's name of a service -> ours (see ``aws.names.PINPOINT_SERVICES``)
     "pinpoint": "pinpoint",
     "pinpoint-sms-voice": "sms-voice",

@@ -26,9 +26,18 @@ RETRIEVED = date(2026, 8, 7)
 # Amazon CloudFront Developer Guide: these hybrids are accepted with every policy that has TLS 1.3.
 CLOUDFRONT_HYBRIDS = ("X25519MLKEM768", "SecP256r1MLKEM768")
 
+# s2n-tls names the schemes of ECDSA as those of TLS 1.2, without a curve, and SHA-224 as a thing of the past.
+SCHEMES = {
+    "ecdsa_sha256": "ecdsa_secp256r1_sha256",
+    "ecdsa_sha384": "ecdsa_secp384r1_sha384",
+    "ecdsa_sha512": "ecdsa_secp521r1_sha512",
+    "legacy_rsa_sha224": "rsa_pkcs1_sha224",
+    "legacy_ecdsa_sha224": "ecdsa_sha224",
+}
+
 
 class Accepted(NamedTuple):
-    """What a policy of AWS's accepts; no groups where its source lists none."""
+    """What a policy of AWS's accepts; no groups or signature schemes where its source lists none."""
 
     source: str
     certainty: str
@@ -36,6 +45,7 @@ class Accepted(NamedTuple):
     min_version: str
     suites: tuple[str, ...]
     groups: tuple[str, ...]
+    schemes: tuple[str, ...] = ()
 
 
 def _text(name: str) -> str:
@@ -52,7 +62,8 @@ def _policies() -> dict[str, Accepted]:
         hybrids = CLOUDFRONT_HYBRIDS if name.startswith("CloudFront-") else ()
         groups = tuple(dict.fromkeys([*hybrids, *one.get("groups", ())]))
         suites = tuple(one["cipher_suites"])
-        policies[name] = Accepted(source, "verified", RETRIEVED, one["min_version"], suites, groups)
+        schemes = tuple(SCHEMES.get(scheme, scheme) for scheme in one.get("signature_schemes", ()))
+        policies[name] = Accepted(source, "verified", RETRIEVED, one["min_version"], suites, groups, schemes)
     pages = tomllib.loads(_text("aws_listener_policies.toml"))
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
@@ -104,7 +115,7 @@ def document(name: str) -> dict[str, Any]:
 
 
 def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
-    """What distinguishes the rules of one policy: version, suites, and groups where it lists them."""
+    """What distinguishes the rules of one policy: version, suites, and, where it lists them, groups and signature schemes."""
     version = accepted.min_version.replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
     suites, groups = list(accepted.suites), list(accepted.groups)
     primes = {"dh_bits": WEAK_PRIME} if any("_DHE_" in suite for suite in suites) else {}
@@ -132,6 +143,16 @@ def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
                 "what": f"The key exchange's group is one that {theirs} accepts: {', '.join(groups)}.",
                 "why": "An endpoint with this policy refuses any other.",
                 "parameters": {"allow": groups, **primes},
+            }
+        )
+    if accepted.schemes:
+        rules.append(
+            {
+                "title": "A signature scheme of the policy",
+                "check": "signature-schemes",
+                "what": f"To TLS 1.2, the key exchange is signed with a scheme that {theirs} accepts; in TLS 1.3 it is encrypted.",
+                "why": "An endpoint with this policy signs with no other.",
+                "parameters": {"allow": list(accepted.schemes), "to_version": "TLS 1.2"},
             }
         )
     return rules

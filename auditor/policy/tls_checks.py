@@ -210,12 +210,12 @@ SIGNED = ("DHE", "ECDHE")
 TLS_1_2 = VERSION_ORDER.index("TLS 1.2")
 
 
-@check("deny", "allow", of_any_server=True)
+@check("deny", "allow", "to_version", of_any_server=True)
 def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The server's key exchange, and the client's proof of its key, are signed with a scheme of ``allow`` and none of ``deny``.
 
     Both are patterns. Where only ``deny`` is given, schemes of which nobody can tell whether they are what it means do not pass.
-    Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3).
+    Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3). A rule with ``to_version`` is about that version and older ones.
     """
     allow, deny = ([str(pattern) for pattern in parameters.get(name, [])] for name in ("allow", "deny"))
 
@@ -240,7 +240,9 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
         verdict, reason = judge(facts.client_signature[at], "signed by the client")
         if verdict > answer.verdict[at] or not by_server[at]:
             answer.verdict[at], answer.reason[at] = verdict, reason
-    answer.put(older & is_signed, unmet(required), "signed with SHA-1, with or without MD5, as before TLS 1.2")
+    fixed = max(judge(name, "signed")[0] for name in ("rsa_pkcs1_sha1", "ecdsa_sha1"))
+    answer.put(older & is_signed, fixed, "signed with SHA-1, with or without MD5, as before TLS 1.2")
+    _to_version(facts, parameters, answer)
     no_handshake(facts, answer)
     return answer
 
