@@ -15,6 +15,8 @@ ANSWER = wire.record(22, wire.server_hello())
 CCS, FINISHED = wire.record(20, b"\1"), wire.record(22, bytes(range(7, 47)))
 DATA = wire.record(23, bytes(range(200)))
 CLOSE = wire.record(21, bytes(range(30)))
+# A ServerHello of draft 16, which names its version and has no session; a key share was extension 40.
+DRAFT = wire.record(22, wire.message(2, b"\x7f\x10" + bytes(32) + b"\x13\1\0\x28\0\x28\0\x24\0\x1d\0\x20" + bytes(32)))
 SHAKE = [("c", HELLO), ("s", ANSWER), ("c", CCS + FINISHED), ("s", CCS + FINISHED), ("c", DATA), ("s", DATA)]
 POST = b"POST /v1/apps HTTP/1.1\r\nHost: pinpoint.us-east-1.amazonaws.com\r\n\r\n"
 DENIED = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n\r\n<html>blocked</html>"
@@ -69,6 +71,12 @@ ENCRYPTED = {
     "behind SOCKS 5": [*SOCKS, *SHAKE],
     "an alert in the middle": [*SHAKE, ("c", CLOSE), ("c", DATA + DATA[:9]), ("c", DATA[9:]), ("s", DATA)],
     "closed": [*SHAKE, ("c", CLOSE), ("s", CLOSE)],
+    "a draft of TLS 1.3, without ChangeCipherSpec": [
+        ("c", HELLO),
+        ("s", DRAFT + DATA),
+        ("c", DATA + DATA),
+        ("s", DATA),
+    ],
 }
 UNKNOWN = bytes(range(128, 228))
 IN_WORDS = "données personnelles de Zoë Müller\n"

@@ -152,8 +152,10 @@ def _outcomes(rows: Array, memory: S.Memory, shapes: Shapes) -> tuple[list[Outco
 
 
 def _is_tls13(outcomes: list[Outcome]) -> Array:
-    """Which outcomes are of a version whose keys come into use without ChangeCipherSpec (RFC 8446 D.4), or of none that is known."""
-    return np.array([one.tls_version in (None, "TLS 1.3") for one in outcomes], bool)
+    """Which outcomes are of a version whose keys come into use without ChangeCipherSpec (RFC 8446 D.4, and drafts), or of none that is known."""
+    return np.array(
+        [one.tls_version is None or one.tls_version.startswith(("TLS 1.3", "0x")) for one in outcomes], bool
+    )
 
 
 def established(rows: Array, flows_closed: Array, lost: Array, is_tls13: Array) -> Numbers:
