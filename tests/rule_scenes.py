@@ -115,6 +115,7 @@ SCENES = {
     "tls12-old-age": Scene(suite=0xC02B, key="ec p256", scheme=ECDSA_SHA256, days=1097),
     "tls12-raw-key": Scene(suite=0xC02B, key="raw p256", scheme=ECDSA_SHA256),
     "tls12-expired": Scene(days=5),
+    "tls12-md5": Scene(scheme=0x0101, schemes_besides=(0x0101,)),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]

@@ -22,7 +22,7 @@ from tests.conftest import SAMPLES
 def test_a_capture_that_was_changed_while_it_was_read(tmp_path: Path) -> None:
     """What was written to while it was read is another capture now, whatever its size and time say."""
     (item,) = expand([wire.write(tmp_path, wire.pcap([(0, wire.datagram(b"x"))]))])
-    known = {"size": item.size, "stamp": item.stamp, "failure": None, "sha256": "0" * 64}
+    known = {"size": item.size, "stamp": item.stamp, "failure": None, "sha256": "0" * 64, "notes": {"failure": None}}
     assert resume._is_same(known | {"changed": False}, item)
     assert not resume._is_same(known | {"changed": True}, item)
 
