@@ -148,8 +148,10 @@ def test_what_no_keys_protect_does_not_pass(audit_bytes: Callable[..., auditor.A
 
 
 def test_behind_a_gap_nothing_is_known(audit_bytes: Callable[..., auditor.Audit]) -> None:
-    """Bytes behind lost ones, sent again, or sent to keep a connection alive, are not taken for something that is no record."""
-    lost, again, alive = (wire.Talk(sport=port, server=AWS).open().play(SHAKE) for port in (5001, 5002, 5003))
+    """Bytes behind lost ones, sent again, to keep a connection alive, or to fill a frame, are not taken for something that is no record."""
+    lost, again, alive, filled, probed = (
+        wire.Talk(sport=port, server=AWS).open().play(SHAKE) for port in (5001, 5002, 5003, 5004, 5005)
+    )
     data = wire.record(23, UNKNOWN)
     for part in (data[:50], data[50:], data):
         lost.send(0, part)
@@ -157,10 +159,14 @@ def test_behind_a_gap_nothing_is_known(audit_bytes: Callable[..., auditor.Audit]
     del lost.packets[-3]
     again.send(0, data[50:], at=again.next[0] - len(data) + 50)
     alive.send(0, b"\0", at=alive.next[0] - 1)
-    told = audit_bytes(wire.pcap([*lost.packets, *again.packets, *alive.packets]))
-    assert [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"] == [
-        "pass"
-    ] * 3
+    for talk, first in ((filled, bytes(2)), (filled, bytes(6)), (probed, data[:1])):
+        begin = talk.next[0]
+        talk.send(0, first)
+        talk.send(0, data, at=begin)
+        talk.next[0] = begin + len(data)
+    told = audit_bytes(wire.pcap([p for one in (lost, again, alive, filled, probed) for p in one.packets]))
+    verdicts = [row["verdict"] for row in told.rows("verdicts", "rule", "verdict") if row["rule"] == "NET101"]
+    assert verdicts == ["pass"] * 5
 
 
 @pytest.mark.parametrize("scene", BEHIND_DTLS)

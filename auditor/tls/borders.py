@@ -1,8 +1,9 @@
 """Where records begin and end on a side whose contents are not followed: five bytes of each are read, the rest is stepped over.
 
-So whatever follows TLS on a connection shows at the border of a record, whichever bytes it is made of. Of a side, ``protected`` has BY_RECORDS: where the next record begins is known; IN_CLEAR: nothing says that its
-contents are encrypted; AFTER_RECORDS: something that is no record came. ``border`` is the sequence number of the next byte that
-is looked at, ``heading`` how many bytes of a header are behind it, ``length`` the last of them.
+So whatever follows TLS on a connection shows at the border of a record, whichever bytes it is made of. Of a side, ``protected``
+has BY_RECORDS: where the next record begins is known; IN_CLEAR: nothing says that its contents are encrypted; AFTER_RECORDS:
+something that is no record came. ``border`` is the sequence number of the next byte that is looked at, ``heading`` how many
+bytes of a header are behind it, ``length`` the last of them.
 """
 
 import numpy as np
@@ -15,6 +16,8 @@ from auditor.tls.messages import CHANGE_CIPHER_SPEC, HEARTBEAT
 
 LARGEST_RECORD = 16384 + 2048  # RFC 5246 6.2.3; TLS 1.3 allows less
 HEADER = 5
+# What fills the shortest frame behind an acknowledgement (IEEE 802.3 3.2.8) is taken for data by some that count it to IP's length.
+MOST_PADDING = 6
 NONE = -1
 _HALF = 1 << 31  # sequence numbers that are further away lie before (RFC 9293 3.4)
 _ALL = (1 << 32) - 1
@@ -63,12 +66,25 @@ def clear_contents(side: SideRow, block: Bytes, packet: PacketRow) -> tuple[int,
 
 
 @part
+def is_padding(block: Bytes, packet: PacketRow) -> bool:
+    """Whether a segment holds a few zeros and nothing else: the sender goes on at the same number, as if it had sent nothing."""
+    if packet.payload_captured != packet.payload_wire or packet.payload_wire > MOST_PADDING:
+        return False
+    for k in range(packet.payload_captured):
+        if block[packet.payload + k] != 0:
+            return False
+    return True
+
+
+@part
 def next_borders(side: SideRow, block: Bytes, packet: PacketRow) -> int:
     """Step from record to record through a segment: where in its payload something begins that is no record, or NONE.
 
     Behind a gap, and behind bytes that were not captured, the borders are not known any more. What was sent before, as
     in retransmissions and keep-alives, lies in front of the border.
     """
+    if side.heading == 0 and is_padding(block, packet):
+        return NONE
     at = behind(np.int64(side.border), np.int64(packet.sequence))
     if at >= _HALF:
         side.protected &= 255 - BY_RECORDS
