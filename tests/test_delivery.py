@@ -129,14 +129,20 @@ def test_who_sent_the_reset(audit_bytes: Run, ttl: int, expected: str) -> None:
     assert str(len(talk.packets)) in finding["sample_frames"].split()
 
 
-def test_a_smaller_second_try(audit_bytes: Run) -> None:
-    """The same client comes through with a smaller hello: the finding says so, with its frame."""
+def two_tries() -> tuple[wire.Talk, wire.Talk]:
+    """A hello that is answered by RST, and a smaller one of the same client that comes through."""
     talk = opened()
     hello(talk)
     talk.send(1, flags="RA")
     again = opened(sport=40_001)
     hello(again, SMALL)
     again.send(1, ANSWER)
+    return talk, again
+
+
+def test_a_smaller_second_try(audit_bytes: Run) -> None:
+    """The same client comes through with a smaller hello: the finding says so, with its frame."""
+    talk, again = two_tries()
     result = audit_bytes(wire.pcap(talk.packets + again.packets))
     finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])
     assert f"a smaller one of {len(SMALL)} bytes (frame 10) was answered" in finding["reason"]
@@ -165,12 +171,7 @@ def test_tries_in_pieces(monkeypatch: pytest.MonkeyPatch, size: int, is_later: b
 
 def test_a_batch_for_each_flow(audit_bytes: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second try is known in whichever batch its flow comes."""
-    talk = opened()
-    hello(talk)
-    talk.send(1, flags="RA")
-    again = opened(sport=40_001)
-    hello(again, SMALL)
-    again.send(1, ANSWER)
+    talk, again = two_tries()
     monkeypatch.setattr(following, "BATCHES", 1 << 60)  # no memory for more than a flow
     result = audit_bytes(wire.pcap(talk.packets + again.packets))
     finding = wire.only(result.findings[result.findings["rule"] == "TLS105"])

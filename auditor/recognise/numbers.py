@@ -11,9 +11,9 @@ SFLOW, NETFLOW, IPFIX = range(40, 43)
 MQTT, AMQP, STOMP, OPENWIRE, KAFKA, MONGODB, MEMCACHED, CASSANDRA, TNS = range(43, 52)
 SMB, NFS, TELNET, SIP, RTSP, FIX, BGP, KERBEROS = range(52, 60)
 DHCP, NTP, SNMP, SYSLOG, TFTP, SSDP, BFD = range(60, 67)
-NBD, NATS = 70, 71
 LDAP_SASL = 67  # LDAP behind a bind that agreed on a security layer
 SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, or encrypted
+NBD, NATS = 70, 71
 # What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3, by FTP's ENC.
 VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(72, 79)
 
