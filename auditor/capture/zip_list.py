@@ -11,9 +11,8 @@ from auditor.capture.stretches import OnlyHeaders, OpenFile
 from auditor.errors import InputError
 
 END, END_64, LOCATOR_64, ENTRY = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2"
-END_FORM = struct.Struct(
-    "<4s4H2LH"
-)  # of this disk, of the disk of the list, entries, all entries, size, place, comment
+# This disk, that of the list, entries here and in all, the list's size and place, the comment's length.
+END_FORM = struct.Struct("<4s4H2LH")
 END_64_FORM = struct.Struct("<4sQ2H2L4Q")
 LOCATOR_FORM = struct.Struct("<4sLQL")
 ENTRY_FORM = struct.Struct("<4s2H2H2H3L3H2HLL")

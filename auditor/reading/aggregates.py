@@ -1,8 +1,8 @@
 """The further frames of aggregates: packets of their own flows, which lie in one packet of the capture.
 
 A station sends many small packets (the acknowledgements of TCP above all) as one A-MSDU, a cable modem puts them together
-likewise, and so does what speaks Ethernet over USB. The decoder takes the first frame for the packet; those behind it are few among many packets, so they are listed
-in plain Python and then decoded like any.
+likewise, and so does what speaks Ethernet over USB. The decoder takes the first frame for the packet; those behind it are
+few among many packets, so they are listed in plain Python and then decoded like any.
 """
 
 import itertools
