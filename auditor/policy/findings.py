@@ -94,17 +94,15 @@ class Subject:
     def _first(self, flows: Array) -> list["SampleFlow"]:
         """The first of some flows."""
         first = flows[np.lexsort((self.flow_id[flows], self.started[flows]))[:SAMPLES]]
-        return [
-            SampleFlow(
-                (int(self.started[flow]), int(self.flow_id[flow])),
-                tuple(
-                    (self.captures[frames.capture(frame)], frames.number(frame))
-                    for frame in self.frames[flow].tolist()
-                    if frame
-                ),
-            )
-            for flow in first.tolist()
-        ]
+        return [self.sample(flow) for flow in first.tolist()]
+
+    def sample(self, flow: int) -> "SampleFlow":
+        """A flow as a sample."""
+        shown = ((frames.capture(frame), frames.number(frame)) for frame in self.frames[flow].tolist() if frame)
+        return SampleFlow(
+            (int(self.started[flow]), int(self.flow_id[flow])),
+            tuple((self.captures[capture], number) for capture, number in shown),
+        )
 
     def reasons(self, flows: Array, which: Array, texts: Array) -> Iterator[tuple[str, int, Order]]:
         """The reasons of some flows, of how many each is, and the first of these; ``which``: their numbers in ``texts``."""
@@ -162,14 +160,34 @@ class Finding:
 
     def add(self, flows: Array, which: Array, reasons: Array, subject: Subject) -> None:
         """Count flows of a batch; ``which``: the numbers of their reasons."""
+        if len(flows) == 1:
+            # As of most servers in a batch: for one flow, what is written for many takes ten times as long.
+            self._add_one(flows, str(reasons[which[0]]), subject)
+            return
         started = subject.started[flows]
         self.flows += len(flows)
         self.first, self.last = min(self.first, int(started.min())), max(self.last, int(started.max()))
         self.reasons.add(subject.reasons(flows, which, reasons))
         clients, servers = subject.counted(flows)
-        self.clients, self.servers = _counted(self.clients, clients), _counted(self.servers, servers)
+        self.clients.update(clients)
+        self.servers.update(servers)
+        self.clients, self.servers = _bounded(self.clients), _bounded(self.servers)
         for part, some in subject.samples(flows).items():
             self.samples[part] = sorted([*self.samples.get(part, []), *some])[:SAMPLES]
+
+    def _add_one(self, flows: Array, reason: str, subject: Subject) -> None:
+        """Count the one flow that there is."""
+        flow = int(flows[0])
+        sample = subject.sample(flow)
+        started, _ = sample.order
+        self.flows += 1
+        self.first, self.last = min(self.first, started), max(self.last, started)
+        self.reasons.add([(reason, 1, sample.order)])
+        for counts, name in ((self.clients, subject.client(flow)), (self.servers, subject.server(flow))):
+            counts[name] += 1
+        self.clients, self.servers = _bounded(self.clients), _bounded(self.servers)
+        part = subject.captures[int(frame_columns.wholes(subject.frames[flows, 0], subject.captures)[0])]
+        self.samples[part] = sorted([*self.samples.get(part, []), sample])[:SAMPLES]
 
     def merged(self, other: "Finding") -> "Finding":
         """What both have counted of the same thing; the same whichever of them comes first."""
@@ -242,10 +260,9 @@ class Finding:
         return next((_frames_of(some, capture) for capture, some in self.parts), [])
 
 
-def _counted(known: Counter[str], more: Counter[str]) -> Counter[str]:
-    """Both together; of very many the first by name, whatever the order in which they came."""
-    known.update(more)
-    return known if len(known) < 2 * MOST_COUNTED else _first(known)
+def _bounded(counts: Counter[str]) -> Counter[str]:
+    """Of very many the first by name, whatever the order in which they came."""
+    return counts if len(counts) < 2 * MOST_COUNTED else _first(counts)
 
 
 def _first(counts: Counter[str]) -> Counter[str]:
