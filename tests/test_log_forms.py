@@ -54,6 +54,13 @@ FORMS = {
     "athena.tsv": "\t".join(NAMES) + "\n" + ROW.replace(" ", "\t") + "\n",
     "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
     "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
+    "milliseconds.log": f"{scenes.V2}\n" + re.sub(r"(?<= 17)(\d{8})(?= )", r"\g<1>123", ROW) + "\n",
+    "dated.csv": ",".join(NAMES)
+    + "\n"
+    + re.sub(r"(?<= )17\d{8}(?= )", "2025-11-24 16:00:00.000 UTC", ROW)
+    .replace(" ", ",")
+    .replace("2025-11-24,16:00:00.000,UTC", "2025-11-24 16:00:00.000 UTC")
+    + "\n",
     "wide.log": f" {scenes.V2} \n{ROW.replace(' ', '  ')} \n",
 }
 
@@ -158,6 +165,27 @@ def test_rows_without_header_tell_their_format(tmp_path: Path) -> None:
     assert found.log.number["srcport"].tolist() == [40_000]
     with pytest.raises(auditor.InputError, match=r"a\.log: .* fit several formats"):
         witnesses.read([tmp_path / "wrong"])
+
+
+def formats_of(fields: list[str]) -> str:
+    """What `aws ec2 describe-flow-logs` prints of a log with these fields."""
+    return json.dumps({"FlowLogs": [{"LogFormat": " ".join(f"${{{name}}}" for name in fields)}]})
+
+
+def test_formats_in_the_account(tmp_path: Path) -> None:
+    """A log without a header is read by the format that lies with what else AWS says of the account."""
+    turned = list(reversed(scenes.V2.split()))
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "logs.json").write_text(formats_of(turned))
+    (tmp_path / "aws" / "other.json").write_text("{")  # told where it is read as an account
+    row = " ".join(reversed(ROW.split()))
+    for name, text in (("a.log", row), ("tail.log", f"2025-11-24T16:00:00+00:00 eni-0a1-all {row}")):
+        (tmp_path / name).write_text(f"{text}\n")
+        found = witnesses.read([tmp_path / name], account=tmp_path / "aws").flow_log
+        assert found is not None
+        assert found.log.number["srcport"].tolist() == [40_000]
+        with pytest.raises(auditor.InputError, match=r"log: (not a log that is known|.*no header)"):
+            witnesses.read([tmp_path / name])
 
 
 def test_several_logs_in_one_file(tmp_path: Path) -> None:
