@@ -97,6 +97,11 @@ TRAILS = {
     "Insights": f'@timestamp,@message\n2025-11-24 16:00:00.000,"{QUOTED}"\n',
     "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
     "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
+    "tail --format json": f"2025-11-24T16:00:00+00:00 trail {json.dumps(EVENT, indent=2)}\n",
+    "tail --color on": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36mtrail\x1b[0m {TEXT}\n",
+    "Insights, JSON": json.dumps([{"@timestamp": "2025-11-24 16:00:00.000", "@message": TEXT}]),
+    "Insights, members": "eventTime,sourceIPAddress,tlsDetails.tlsVersion,tlsDetails.clientProvidedHostHeader\n"
+    f"{EVENT['eventTime']},10.20.1.10,TLSv1.3,{w.NAME}\n",
     "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
     "lookup-events --query": json.dumps([TEXT]),
     "pairs": json.dumps([["2025-11-24T16:00:00Z", TEXT]]),

@@ -16,7 +16,8 @@ Array = np.ndarray[Any, Any]
 MOST = (1 << 53) - 1
 MISSING = -1
 LATEST = 9_000_000_000  # seconds since 1970, in the year 2255: nanoseconds of later ones are not held by 64 bits
-MILLI = 1000  # what is later is in milliseconds, as many tools have times; as seconds it would be a year beyond 2255
+MILLI = 1000
+MILLISECONDS = 1_000_000_000_000  # times from here on are in milliseconds since 1970, as many tools have them: from 2001 on
 TIMES = ("start", "end")
 UTC_SUFFIX = ("_UTC", " UTC")  # behind the times that Athena's from_unixtime makes; a blank in CSV has become "_"
 RANGES = {
@@ -121,6 +122,7 @@ def _numbers(column: Any, most: int, name: str) -> tuple[Array, Array]:
     if column.null_count:
         wrong &= ~np.concatenate([_missing(chunk) for chunk in column.chunks])
     if name in TIMES:
+        wrong |= (values > LATEST) & (values < MILLISECONDS)
         values = np.where(values > LATEST, values // MILLI, values)
     return values, unread | wrong
 

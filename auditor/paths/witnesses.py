@@ -205,7 +205,7 @@ def read(
     from when to when the captures are, as far as it is known; ``account``: what AWS's command line says of it, where formats
     of flow logs may be listed. Raises InputError naming the file and what is wrong.
     """
-    from auditor.paths import cloudtrail, flow_logs, sensors  # most audits have no witness, and need none of these
+    from auditor.paths import cloudtrail, cloudtrail_forms, flow_logs, sensors  # most audits have no witness
     from auditor.paths.flow_log_match import SECOND, SLACK, FlowLogWitness
 
     allowance, offset = allowance or Allowance(), int(skew * 1e9)
@@ -227,7 +227,7 @@ def read(
         head = heads[path]
         if b'"digestS3Object"' in head:  # CloudTrail's digests lie beside its logs, and hold no events
             continue
-        if cloudtrail.looks_like(head):
+        if cloudtrail_forms.looks_like(head):
             trails.append((str(path), cloudtrail.read(path, allowance)))
         elif not head.strip() or flow_logs.looks_like(head, formats):
             logs.add(path)
