@@ -107,3 +107,45 @@ def test_other_forms_of_output(tmp_path: Path, name: str) -> None:
         notes: list[str] = []
         assert len(list(aws_files.read(tmp_path, notes).links())) == 1
         assert [name in note and "--output json" in note for note in notes] == [True]
+
+
+def test_what_is_printed_in_pages(tmp_path: Path) -> None:
+    """Pages behind each other in one file are all read; where the last one is missing, that is said."""
+    pages: list[dict[str, Any]] = [{"virtualInterfaces": [VIF], "nextToken": "x"}]
+    notes: list[str] = []
+    for more, said in (({"virtualInterfaces": [VIF | {"virtualInterfaceId": "dxvif-2"}]}, 0), ({}, 1)):
+        (tmp_path / "a.json").write_text("\n".join(json.dumps(page, indent=1) for page in [*pages, more][: 2 - said]))
+        notes.clear()
+        assert len(aws_files.read(tmp_path, notes).virtual_interface) == 2 - said
+        assert ["one page of several" in note for note in notes] == [True] * said
+
+
+def test_what_two_accounts_list(tmp_path: Path) -> None:
+    """What accounts share is one link; where what they say differs one that is down goes first, and it is told."""
+    notes: list[str] = []
+    for state, found in (("available", "available"), ("down", "down")):
+        for number, one in enumerate((VIF, VIF | {"virtualInterfaceState": state})):
+            (tmp_path / f"{number}.json").write_text(json.dumps({"virtualInterfaces": [one]}))
+        assert [vif.state for vif in aws_files.read(tmp_path, notes).virtual_interface] == [found]
+    assert ["rows of dxvif-1 differ" in note for note in notes] == [True]
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["", "virtualInterfaces: []\n", "An error occurred (AccessDenied)\n", '{"routes": [{"cidr": "10.0.0.0/8"}]}'],
+)
+def test_other_outputs_beside_it(tmp_path: Path, other: str) -> None:
+    """YAML, text, an error's message or other JSON in the folder is one warning, and not the end."""
+    (tmp_path / "b.json").write_text(other)
+    notes: list[str] = []
+    read(tmp_path)
+    assert len(aws_files.read(tmp_path, notes).virtual_interface) == 1
+    assert ["b.json: not the output, as JSON" in note for note in notes] == [True]
+
+
+def test_regions_of_zones(tmp_path: Path) -> None:
+    """A VPC's Region is that of its subnets' zones, local ones as well."""
+    for zone in ("us-west-2b", "us-west-2-lax-1a"):
+        subnet = {"VpcId": "vpc-1", "AvailabilityZone": zone}
+        account = read(tmp_path, Subnets=[subnet], Vpcs=[{"VpcId": "vpc-1", "CidrBlock": "172.31.0.0/16"}])
+        assert [vpc.region for vpc in account.vpc] == ["us-west-2"]

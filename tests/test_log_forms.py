@@ -54,6 +54,13 @@ FORMS = {
     "athena.tsv": "\t".join(NAMES) + "\n" + ROW.replace(" ", "\t") + "\n",
     "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
     "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
+    "milliseconds.log": f"{scenes.V2}\n" + re.sub(r"(?<= 17)(\d{8})(?= )", r"\g<1>123", ROW) + "\n",
+    "dated.csv": ",".join(NAMES)
+    + "\n"
+    + re.sub(r"(?<= )17\d{8}(?= )", "2025-11-24 16:00:00.000 UTC", ROW)
+    .replace(" ", ",")
+    .replace("2025-11-24,16:00:00.000,UTC", "2025-11-24 16:00:00.000 UTC")
+    + "\n",
     "wide.log": f" {scenes.V2} \n{ROW.replace(' ', '  ')} \n",
 }
 
@@ -90,6 +97,11 @@ TRAILS = {
     "Insights": f'@timestamp,@message\n2025-11-24 16:00:00.000,"{QUOTED}"\n',
     "tail": f"2025-11-24T16:00:00+00:00 123456789012_CloudTrail_us-east-1 {TEXT}\n",
     "tail --format short": f"2025-11-24T16:00:00 {TEXT}\n",
+    "tail --format json": f"2025-11-24T16:00:00+00:00 trail {json.dumps(EVENT, indent=2)}\n",
+    "tail --color on": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36mtrail\x1b[0m {TEXT}\n",
+    "Insights, JSON": json.dumps([{"@timestamp": "2025-11-24 16:00:00.000", "@message": TEXT}]),
+    "Insights, members": "eventTime,sourceIPAddress,tlsDetails.tlsVersion,tlsDetails.clientProvidedHostHeader\n"
+    f"{EVENT['eventTime']},10.20.1.10,TLSv1.3,{w.NAME}\n",
     "create-export-task": f"2025-11-24T16:00:00.000Z {TEXT}\n",
     "lookup-events --query": json.dumps([TEXT]),
     "pairs": json.dumps([["2025-11-24T16:00:00Z", TEXT]]),
@@ -158,6 +170,27 @@ def test_rows_without_header_tell_their_format(tmp_path: Path) -> None:
     assert found.log.number["srcport"].tolist() == [40_000]
     with pytest.raises(auditor.InputError, match=r"a\.log: .* fit several formats"):
         witnesses.read([tmp_path / "wrong"])
+
+
+def formats_of(fields: list[str]) -> str:
+    """What `aws ec2 describe-flow-logs` prints of a log with these fields."""
+    return json.dumps({"FlowLogs": [{"LogFormat": " ".join(f"${{{name}}}" for name in fields)}]})
+
+
+def test_formats_in_the_account(tmp_path: Path) -> None:
+    """A log without a header is read by the format that lies with what else AWS says of the account."""
+    turned = list(reversed(scenes.V2.split()))
+    (tmp_path / "aws").mkdir()
+    (tmp_path / "aws" / "logs.json").write_text(formats_of(turned))
+    (tmp_path / "aws" / "other.json").write_text("{")  # told where it is read as an account
+    row = " ".join(reversed(ROW.split()))
+    for name, text in (("a.log", row), ("tail.log", f"2025-11-24T16:00:00+00:00 eni-0a1-all {row}")):
+        (tmp_path / name).write_text(f"{text}\n")
+        found = witnesses.read([tmp_path / name], account=tmp_path / "aws").flow_log
+        assert found is not None
+        assert found.log.number["srcport"].tolist() == [40_000]
+        with pytest.raises(auditor.InputError, match=r"log: (not a log that is known|.*no header)"):
+            witnesses.read([tmp_path / name])
 
 
 def test_several_logs_in_one_file(tmp_path: Path) -> None:

@@ -53,6 +53,31 @@ def test_what_a_log_is(tmp_path: Path, begin: str, words: str) -> None:
         witnesses.read([tmp_path / "a.log"])
 
 
+def test_a_folder_of_many_logs(tmp_path: Path) -> None:
+    """In a folder logs of other kinds are left out and named, each kind once, and what is no log is passed over."""
+    (tmp_path / "conn.log").write_text(CONN)
+    for name in ("elb1.log", "elb2.log"):
+        (tmp_path / name).write_text("https 2026-11-20T11:43:20.5Z app/a/1 10.0.0.1:1 10.0.0.2:80\n")
+    (tmp_path / "insight.json").write_text('{"Records": [{"eventType": "AwsCloudTrailInsight"}]}')
+    for name in ("athena.csv.metadata", "._conn.log", "_SUCCESS", "aws-logs-write-test"):
+        (tmp_path / name).write_text("anything")
+    read = witnesses.read([tmp_path])
+    assert read.sensor is not None
+    assert [note.partition("left out: ")[0].rpartition("/")[2] for note in read.notes] == [
+        "elb1.log and 1 more: an access log of an Application Load Balancer, ",
+        "insight.json: CloudTrail Insights events, ",
+    ]
+    (tmp_path / "conn.log").unlink()
+    with pytest.raises(auditor.InputError, match=r"elb1\.log: an access log"):
+        witnesses.read([tmp_path])
+
+
+def test_files_of_firehose(tmp_path: Path) -> None:
+    """Where no file of a folder has a suffix, all may be logs: so Firehose names what it delivers."""
+    (tmp_path / "flows-1-2026-11-20-11-43-20-0a1b").write_text(CONN)
+    assert witnesses.read([tmp_path]).sensor is not None
+
+
 def test_a_folder_of_zeek(tmp_path: Path) -> None:
     """Zeek's other logs, and what it prints, lie beside those of connections: they are left out, and named."""
     (tmp_path / "conn.log").write_text(CONN)

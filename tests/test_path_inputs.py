@@ -100,6 +100,20 @@ def test_linux_routes(tmp_path: Path) -> None:
     assert find(six, "8.8.8.8") is None
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_next_hops_of_the_other_version(tmp_path: Path, as_json: bool) -> None:
+    """A default route via an address of the other version is one of IPv4 where that is IPv6 (RFC 8950)."""
+    via = {"family": "inet6", "host": "fe80::9"}
+    text = "default via inet6 fe80::9 dev eth2\ndefault via fe80::1 dev eth1\n"
+    rows = [{"dst": "default", "via": via, "dev": "eth2"}, {"dst": "default", "gateway": "fe80::1", "dev": "eth1"}]
+    (tmp_path / "routes").write_text(json.dumps(rows) if as_json else text)
+    table = RoutingTable(route_files.read(tmp_path / "routes"))
+    for address, interface in (("52.94.1.1", "eth2"), ("2600:1f70::1", "eth1")):
+        hop = find(table, address)
+        assert hop is not None
+        assert hop.interface == interface
+
+
 def test_frr_tables(tmp_path: Path) -> None:
     """FRR's `show bgp json` and `show ip route json`: the best path, its communities, its interface."""
     table = table_of(tmp_path, scenes.routes_of("52.94.0.0/16", "203.0.113.33", "7224 16509", "7224:8100 no-export"))
@@ -317,6 +331,8 @@ def test_recursive_next_hops(tmp_path: Path) -> None:
         ("[]", "no routes are in it"),
         ("{", "not a routing table"),
         ('[{"gateway": "1.1.1.1"}]', "'dst'"),
+        ('{"RouteTables": []}', "give the routes of a router of your own"),
+        ('{"virtualInterfaceId": "dxvif-1", "routes": []}', "give it with --aws"),
     ],
 )
 def test_what_is_no_routing_table(tmp_path: Path, data: str, words: str) -> None:
@@ -617,16 +633,25 @@ def test_what_is_no_witness(tmp_path: Path) -> None:
 
 
 def test_what_the_capture_lacks(tmp_path: Path) -> None:
-    """Rows of the capture's time that no flow fits are counted and shown; later ones are not."""
+    """Rows of the capture's time that no flow fits are counted and shown; not later ones, nor those between others.
+
+    Another flow makes the capture as long as a row's time: of one that begins or ends outside of it nothing shows that its
+    packets should be there.
+    """
     rows = [
         ROW,
         ROW.replace(" 40000 ", " 50000 "),
         ROW.replace(scenes.SPAN, f"{scenes.START + 9000} {scenes.START + 9060}"),
     ]
+    others = [ROW.replace(" 40000 ", " 50001 ").replace(w.CLIENT, "10.99.0.1"), ROW.replace(" 40000 ", " 50002 ")]
+    others[1] = others[1].replace(scenes.SPAN, f"{scenes.START - 30} {scenes.START + 30}")
     (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
-    (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=w.ENI), nanoseconds=True))
-    result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log"])
-    row = wire.only(result.witnesses)
+    (tmp_path / "others.log").write_text("\n".join([scenes.V2, *others]) + "\n")
+    frames = w.talk(server=w.ENI) + w.talk("10.20.3.3", "10.20.3.4", port=41_000, at=90)
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(frames, nanoseconds=True))
+    result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "vpc.log", tmp_path / "others.log"])
+    assert result.witnesses["not_captured"].tolist() == [1, 0]
+    row = result.witnesses.to_dict("records")[0]
     finding = wire.only(result.findings[result.findings["rule"] == "PTH108"])
     assert (finding["flows"], finding["service"]) == (1, str(tmp_path / "vpc.log"))
     assert (row["rows"], row["matched"], row["not_captured"], row["flows_matched"]) == (3, 1, 1, 1)
@@ -645,6 +670,29 @@ def test_what_the_log_lacks(tmp_path: Path) -> None:
     warned = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
     assert set(result.flows.set_index("flow_id").loc[warned["flow_id"], "client_port"]) == {40_001}
     assert result.witnesses["flows_lacking"][0] == 1
+
+
+@pytest.mark.parametrize("why", ["another file's time", "SKIPDATA", "refused alone", "nothing"])
+def test_what_a_log_need_not_have(tmp_path: Path, why: str) -> None:
+    """A log of which a part is not there, or that is of what was refused alone, lacks nothing: AWS says so, or nobody knows."""
+    wide = scenes.SPAN.replace(str(scenes.START), str(scenes.START - 60), 1)
+    rows = [ROW.replace(scenes.SPAN, wide), ROW.replace(scenes.SPAN, wide).replace(w.CLIENT, "10.20.9.9")]
+    if why == "SKIPDATA":
+        rows.append(NODATA.replace("NODATA", "SKIPDATA"))
+    elif why == "refused alone":
+        rows = [row.replace("ACCEPT", "REJECT") for row in rows]
+    elif why == "another file's time":
+        begin, end = wide.split()
+        before, after = (f"{int(begin) - 600} {int(end) - 600}", f"{int(begin) + 600} {int(end) + 600}")
+        (tmp_path / "before.log").write_text(
+            "\n".join([scenes.V2, *(row.replace(wide, before) for row in rows)]) + "\n"
+        )
+        rows = [row.replace(wide, after) for row in rows]
+    (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=w.ENI, port=40_001), nanoseconds=True))
+    result = auditor.audit(tmp_path / "a.pcap", witnesses=sorted(tmp_path.glob("*.log")))
+    warned = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
+    assert len(warned) == (why == "nothing")
 
 
 def test_whose_log_it_is(tmp_path: Path) -> None:
@@ -744,6 +792,22 @@ def test_explain(tmp_path: Path) -> None:
     wrong = CliRunner().invoke(app, ["paths", "explain", str(tmp_path / "out"), "99"])
     assert isinstance(wrong.exception, auditor.AuditError)
     assert "no flow has the number 99" in str(wrong.exception)
+
+
+def test_explain_a_cooked_capture(tmp_path: Path) -> None:
+    """Of frames that have the sender's MAC alone (LINKTYPE_LINUX_SLL) that is said, of each direction and position."""
+    cooked = []
+    for number, (when, frame) in enumerate(w.talk(server=w.ENI, out=w.Wire(None, w.AWS1))):
+        sender = w.mac(w.ISP) if number == 6 else frame[6:12]
+        kind = 4 if frame[6:12] == w.mac(w.HOST) else 0
+        cooked.append((when, struct.pack(">HHH", kind, 1, 6) + sender + b"\0\0" + frame[12:]))
+    (tmp_path / "a.pcap").write_bytes(wire.pcap(cooked, link=113, nanoseconds=True))
+    result = auditor.audit(tmp_path / "a.pcap")
+    row = wire.only(result.flows)
+    assert (row["client_mac"], row["server_mac"]) == (w.HOST, w.AWS1)
+    text = result.explain(int(row["flow_id"]))
+    assert f"all at one position: untagged, from {w.HOST} (a cooked capture has the sender's MAC alone)" in text
+    assert f"1 packet untagged, from {w.ISP}, frames 7 to 7" in text
 
 
 def test_prefixes_are_read() -> None:

@@ -31,6 +31,10 @@ TEXTS = {
     "IOS, another VRF": f"Routing Table: red\n{CODES}B        52.94.5.0/24 [20/0] via {ISP}, 2d\n\n"
     f"Routing Table: default\n{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nB        52.94.0.0/16 [20/0] via {AWS}, 2d\n",
     "IOS XR": f"{CODES}{LAST}S*   0.0.0.0/0 [1/0] via {ISP}, 1w2d\nB    52.94.0.0/16 [20/0] via {AWS}, 2d01h\n",
+    "EOS": f"VRF: default\n{CODES}Gateway of last resort:\n S        0.0.0.0/0 [1/0] via {ISP}, Ethernet2\n\n"
+    f" B E      52.94.0.0/16 [200/0] via {AWS}, Vlan102\n C        192.0.2.0/30 is directly connected, Vlan102\n",
+    "EOS, next hops below": f"VRF: default\nSource {CODES}Gateway of last resort:\n S        0.0.0.0/0 [1/0]\n           via {ISP}, Ethernet2\n\n"
+    f" B E      52.94.0.0/16 [200/0]\n           via {AWS}, Vlan102\n C        192.0.2.0/30\n           directly connected, Vlan102\n",
     "FortiOS": f"{CODES}Routing table for VRF=0\nS*      0.0.0.0/0 [10/0] via {ISP}, wan1, [1/0]\n"
     f"B       52.94.0.0/16 [20/0] via {AWS} (recursive is directly connected, port1), 2d01h, [1/0]\n",
     "FRR": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d01h\nB   52.94.0.0/16 [200/0] via {ISP}, eth2, weight 1, 2d\n"
@@ -56,6 +60,8 @@ TEXTS = {
     f"                   via {ISP} on eth2 [isp 2026-11-01] (100) [AS16509i]\n",
 }
 NOWHERE = {
+    "EOS": f"{CODES}Gateway of last resort:\n S        0.0.0.0/0 [1/0]\n           via {ISP}, Ethernet2\n"
+    " S        52.94.0.0/16\n           directly connected, Null0\n",
     "IOS": f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nS        52.94.0.0/16 is directly connected, Null0\n",
     "IOS, a summary": f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nD        52.94.0.0/16 is a summary, 2d, Null0\n",
     "FRR": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nS>* 52.94.0.0/16 [1/0] unreachable (blackhole), weight 1, 2d\n",

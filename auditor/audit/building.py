@@ -27,7 +27,7 @@ def build_pipeline(
     share = ceiling.logs // 2 if options.witnesses and has_others else ceiling.logs
     coming = None
     if options.witnesses:
-        read = partial(witnesses.read, options.witnesses, options.skew, memory.Allowance(share))
+        read = partial(witnesses.read, options.witnesses, options.skew, memory.Allowance(share), account=options.aws)
         coming = witnesses.WitnessThread(read, span or (lambda: (None, None)))
     try:
         site = sites.build(options.topology, options.aws, options.routes, memory.Allowance(share))

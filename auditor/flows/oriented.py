@@ -80,6 +80,13 @@ def mac_text(number: int) -> str:
     return ":".join(f"{number:012x}"[k : k + 2] for k in range(0, 12, 2))
 
 
+def ends_text(source: int, target: int) -> str:
+    """From which MAC to which a frame goes, as far as the capture has them: a cooked one has the sender's alone."""
+    if source and target:
+        return f"{mac_text(source)} to {mac_text(target)}"
+    return f"from {mac_text(source)}" if source else f"to {mac_text(target)}" if target else "without MACs"
+
+
 def macs(numbers: Array) -> Texts:
     values, index = np.unique(numbers, return_inverse=True)
     return Texts([mac_text(v) if v else None for v in values.tolist()], index)
@@ -161,8 +168,8 @@ def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: li
         (first["interface"] < 0) | (first["interface"] >= len(interfaces)), len(interfaces), first["interface"]
     )
     round_trip = flows["round_trip"]
-    client_mac = np.where(client["packets"] > 0, client["source_mac"], server["target_mac"])
-    server_mac = np.where(client["packets"] > 0, client["target_mac"], server["source_mac"])
+    client_mac = np.where(client["source_mac"] != 0, client["source_mac"], server["target_mac"])
+    server_mac = np.where(client["target_mac"] != 0, client["target_mac"], server["source_mac"])
     return {
         "flow_id": Numbers(flows["identifier"]),
         "capture": frame_columns.names(rows.sides["first_frame"][:, 0], captures),

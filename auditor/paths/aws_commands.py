@@ -52,10 +52,17 @@ UNUSED = {
     "TransitGatewayConnects",
     "CoreNetworkSegments",
     "CoreNetworks",
+    "TransitGatewayRouteTablePropagations",
+    "TransitGatewayRouteTableAssociations",
+    "TransitGatewayMulticastDomains",
+    "ServiceDetails",
+    "AvailabilityZones",
+    "Routes",
     "Regions",
 }
 
 OTHER_OUTPUTS = {".yaml", ".yml", ".txt", ".text", ".tsv"}  # names of what aws wrote in another form
-NOT_USED = "not the output, as JSON (--output json), of a command that says where traffic goes; these do: " + ", ".join(
-    COMMANDS.values()
+NOT_USED = (
+    "not the output, as JSON (--output json), of a command that says where traffic goes, whole (without --query); these do: "
+    + ", ".join(COMMANDS.values())
 )

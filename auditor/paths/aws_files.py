@@ -4,7 +4,8 @@ Each file is the output of one command as it is; the commands are distinguished 
 sessions, pre-shared keys and router configurations are never taken over.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ Rows = list[Row]
 
 MOST_NAMED = 5
 VPN_GATEWAYS = ("VpnGatewayId", "TransitGatewayId", "CoreNetworkArn")  # what a VPN ends on (EC2 API, VpnConnection)
+REGION = re.compile(r"[a-z]+(?:-[a-z]+)+-\d+")
+TOKENS = ("nextToken", "NextToken")  # members that say where the next page begins
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 
 
@@ -50,6 +53,7 @@ class Account:
         self.rows: dict[str, Rows] = {key: [] for key in COMMANDS}
         self.others: list[Path] = []  # files that are not used
         self.wrong: dict[str, str] = {}  # what of the rows cannot be read, in words
+        self._last_page: dict[str, bool] = {}  # whether the last page of a command's output is there
 
     def add(self, path: Path) -> None:
         """Take in one file. Raises TopologyError naming it."""
@@ -57,17 +61,27 @@ class Account:
             self.others.append(path)
             return
         try:
-            data = gate.from_json(gate.in_utf8(allowed(path, self._allowance, FACTOR)))
+            data = gate.in_utf8(allowed(path, self._allowance, FACTOR))
         except InputError as error:
             raise TopologyError(str(error)) from error
-        except gate.RefusedError as error:
-            raise TopologyError(f"{shown(path)}: {error}; aws writes JSON with --output json") from error
-        keys = [key for key in COMMANDS if isinstance(data, dict) and isinstance(data.get(key), list)]
-        if not keys and isinstance(data, dict) and UNUSED & set(data):
-            return
-        if not keys:
+        if data.lstrip()[:1] not in (b"{", b"["):  # YAML, text, an error's message, nothing at all
             self.others.append(path)
             return
+        try:
+            pages = _values(data)
+        except gate.RefusedError as error:
+            raise TopologyError(f"{shown(path)}: {error}; aws writes JSON with --output json") from error
+        known = [self._take(path, page) for page in pages]
+        if not any(known):
+            self.others.append(path)
+
+    def _take(self, path: Path, data: Any) -> bool:
+        """Take in what one command printed. Whether it is known."""
+        if not isinstance(data, dict):
+            return False
+        keys = [key for key in COMMANDS if isinstance(data.get(key), list)]
+        if keys == ["routes"] and not all(isinstance(row, dict) and "routeDirection" in row for row in data["routes"]):
+            return False  # as many other tools call theirs
         for key in keys:
             listed = data[key]
             if not all(isinstance(row, dict) for row in listed):
@@ -77,6 +91,14 @@ class Account:
                     raise TopologyError(f"{shown(path)}: virtualInterfaceId is missing: whose routes are these?")
                 listed = [{**row, "virtualInterfaceId": data["virtualInterfaceId"]} for row in listed]
             self.rows[key] += listed
+            self._last_page[key] = self._last_page.get(key, False) or not any(data.get(token) for token in TOKENS)
+        return bool(keys) or not UNUSED.isdisjoint(data)
+
+    def unfinished(self) -> Iterable[str]:
+        """Commands of which the last page is missing, a sentence each."""
+        for key, last in self._last_page.items():
+            if not last:
+                yield f"{key}: one page of several (nextToken): get the others too, as aws {COMMANDS[key]} does by itself"
 
     def topology(self) -> Topology:
         """All of it as a topology. Raises TopologyError where nothing of it can be read, or links have one name."""
@@ -106,7 +128,15 @@ class Account:
             values = read(row)
             return None if values is None else checked(model, {k: v for k, v in values.items() if v is not None})
 
-        return tuple(self._each(key, section))
+        by_name: dict[str, list[T]] = {}
+        for one in dict.fromkeys(self._each(key, section)):  # accounts that share something list it each
+            by_name.setdefault(getattr(one, "name", ""), []).append(one)
+        if differing := [name for name, some in by_name.items() if len(some) > 1]:
+            self.wrong[f"{key} twice"] = (
+                f"{key}: rows of {', '.join(differing[:MOST_NAMED])} differ, of which one is used"
+            )
+        # Where one of them is down the other may be of an earlier time.
+        return tuple(next((o for o in some if not getattr(o, "is_up", True)), some[0]) for some in by_name.values())
 
     @cached_property
     def _encryption(self) -> dict[str, str]:
@@ -236,7 +266,8 @@ class Account:
 
         def pair(row: Row) -> tuple[str, str] | None:
             zone, vpc = text(row, "AvailabilityZone"), text(row, "VpcId")
-            return (vpc, zone.rstrip("abcdef")) if zone and vpc else None
+            region = REGION.match(zone or "")  # zones of a Region, and local ones such as us-west-2-lax-1a
+            return (vpc, region[0]) if region and vpc else None
 
         return dict(self._each("Subnets", pair))
 
@@ -302,6 +333,17 @@ class Account:
         return section
 
 
+def _values(data: bytes) -> list[Any]:
+    """The JSON values of a file: one, or several behind each other, as of pages or commands. Raises RefusedError."""
+    try:
+        return [gate.from_json(data)]
+    except gate.RefusedError:
+        lines = list(gate.json_lines(data))
+        if any(line.wrong is not None for line in lines):
+            raise
+        return [line.value for line in lines]
+
+
 def _block_state(block: dict[str, Any]) -> str | None:
     state = rows.member(block, "CidrBlockState", dict) or rows.member(block, "Ipv6CidrBlockState", dict)
     return text(state, "State")
@@ -352,5 +394,5 @@ def read(folder: str | Path, notes: list[str] | None = None, allowance: Allowanc
     except ValueError as problem:
         raise TopologyError(f"{shown(folder)}: {problem}") from problem
     if notes is not None:
-        notes += [f"{shown(folder)}: {words}" for words in account.wrong.values()]
+        notes += [f"{shown(folder)}: {words}" for words in (*account.wrong.values(), *account.unfinished())]
     return topology

@@ -1,9 +1,6 @@
 """CloudTrail events as witnesses: through which door a request came, and with which TLS (CloudTrail User Guide, record contents)."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from auditor.border import gate, rows
-from auditor.border.gate import JsonLine
 from auditor.border.rows import Taken
 from auditor.capture.compression import allowed
 from auditor.decode.control import Address
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
+from auditor.paths import cloudtrail_forms
 from auditor.paths.model import LIKELY, NOT_PUBLIC, Evidence, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, Uplink
@@ -27,20 +24,7 @@ Array = np.ndarray[Any, Any]
 SECOND = 1_000_000_000
 WITHIN = 2 * SECOND  # eventTime has whole seconds
 LINKS = -1
-LISTS = ("Records", "Events", "events", "logEvents", "results", "QueryResultRows")  # members that hold a list of events
-WRAPPINGS = ("CloudTrailEvent", "eventJson", "message", "Message", "detail")  # members of what events are wrapped in
-MOST_WRAPPINGS = 3
-DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3
-MESSAGES = ("@message", "message")  # columns of Logs Insights, and of the console, that have an event
-EVENTS = b"EVENTS\t"  # what --output text writes in front of each
-# An event with these has its members' own names.
-AS_DELIVERED = frozenset(("eventTime", "sourceIPAddress", "tlsDetails"))
-# Columns that Athena and CloudTrail Lake make of an event's members, without capitals; a structure is text in them.
-MEMBERS = {name.lower(): name for name in ("eventTime", "sourceIPAddress", "vpcEndpointId", "tlsDetails")}
-TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader")}
-TLS_MEMBER = re.compile(r"(\w+)=([^,}]*)")
 PORT = re.compile(r":\d+$")
-HEAD = 1 << 16
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
@@ -61,124 +45,20 @@ class Event:
     cipher_suite: str | None
 
 
-def looks_like(head: bytes) -> bool:
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    plain = text.replace(b'\\"', b'"').replace(b'""', b'"')  # records as text inside of what AWS prints, or of CSV
-    if text[:1] not in (b"{", b"["):
-        first = plain.partition(b"\n")[0]
-        if _is_table(first.decode("utf-8", "replace")):
-            return True
-        plain = (
-            plain
-            if _message_column(first.decode("utf-8", "replace")) or EVENTS in plain
-            else first
-            if DATED.match(first)
-            else b""
-        )
-    empty = re.match(rb'\{\s*"(Records|Events)"\s*:\s*\[\s*\]', text) is not None
-    return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
-
-
 def read(path: Path, allowance: Allowance | None = None) -> Taken[Event]:
     """The events of a file with ``Records``, of a list, or of one JSON object a line. Raises InputError naming the file."""
-    taken = rows.each_line(_event, _records(gate.in_utf8(allowed(path, allowance or Allowance(), FACTOR))))
+    taken = rows.each_line(
+        _event, cloudtrail_forms.records(gate.in_utf8(allowed(path, allowance or Allowance(), FACTOR)))
+    )
     if taken.skipped and not taken:
         raise InputError(f"{shown(path)}: not CloudTrail events: {taken.why}")
     return taken
 
 
-def _records(data: bytes) -> Iterator[JsonLine]:
-    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text[:1] not in (b"{", b"["):
-        yield from _of_text(text.decode("utf-8", "replace"))
-        return
-    number = 0
-    for line in gate.json_lines(data):
-        key = next((k for k in LISTS if isinstance(line.value, dict) and isinstance(line.value.get(k), list)), None)
-        rows_of = line.value if key is None else line.value[key]
-        for row in rows_of if isinstance(rows_of, list) else [rows_of]:
-            number += 1
-            yield JsonLine(number, row, line.wrong)
-
-
-def _is_table(header: str) -> bool:
-    """Whether columns of CSV are members of events."""
-    return {"eventtime", "sourceipaddress"} <= {name.strip().strip('"').lower() for name in header.split(",")}
-
-
-def _message_column(header: str) -> str | None:
-    """The column of CSV that has the events."""
-    names = [name.strip().strip('"') for name in header.strip().split(",")]
-    return next((name for name in MESSAGES if name in names), None)
-
-
-def _of_text(text: str) -> Iterator[JsonLine]:
-    """The events in lines of a log group: CSV with a column of them, or each behind its time and stream, or between tabs."""
-    header = text.partition("\n")[0]
-    if (column := _message_column(header)) is not None or _is_table(header):
-        number = 0
-        try:
-            for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
-                yield JsonLine(number, row) if column is None else _line(number, row.get(column) or "")
-        except csv.Error as error:
-            yield JsonLine(number + 1, None, f"not CSV: {error}")
-        return
-    mark = EVENTS.decode() if EVENTS.decode() in text[:HEAD] else ""  # others are tokens, streams and resources
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip() and line.startswith(mark):
-            yield _line(number, line[max(0, line.find("{")) :].partition("\t")[0])
-
-
-def _line(number: int, text: str) -> JsonLine:
-    try:
-        return JsonLine(number, gate.from_json(text))
-    except gate.RefusedError as error:
-        return JsonLine(number, None, str(error))
-
-
-def _unwrapped(record: Any) -> dict[str, Any]:
-    """The event in what ``lookup-events``, CloudWatch Logs, Logs Insights, EventBridge or SNS make of it."""
-    for _ in range(MOST_WRAPPINGS):
-        if isinstance(record, list):  # a row of get-query-results: a list of fields
-            fields = [field for field in record if isinstance(field, dict)]
-            named = {
-                str(field.get("field", "")).lstrip("@"): field.get("value") for field in fields if "field" in field
-            }
-            # CloudTrail Lake: an object for each column; --query: values alone.
-            record = named or {name: value for field in fields for name, value in field.items()} or _event_text(record)
-        if isinstance(record, str):
-            record = gate.from_json(record)
-        inner = next((record[key] for key in WRAPPINGS if record.get(key)), None) if isinstance(record, dict) else None
-        if isinstance(inner, str):
-            record = gate.from_json(inner)
-        elif isinstance(inner, dict):
-            record = inner
-        else:
-            break
-    is_other = isinstance(record, dict) and not record.keys() >= AS_DELIVERED
-    if is_other and "eventtime" in {str(name).lower() for name in record}:
-        record = {MEMBERS.get(str(name).lower(), name): value for name, value in record.items() if value is not None}
-    if not isinstance(record, dict) or "eventTime" not in record:
-        raise gate.RefusedError("no event of CloudTrail's")
-    return record
-
-
-def _of_structure(text: str) -> Any:
-    """The members of a structure that is text: JSON, or as Athena writes it."""
-    if '"' in text:
-        return gate.from_json(text)
-    members = ((TLS_MEMBERS.get(name.lower()), value.strip()) for name, value in TLS_MEMBER.findall(text))
-    return {name: value for name, value in members if name is not None and value != "null"}
-
-
-def _event_text(values: list[Any]) -> Any:
-    return next((value for value in values if isinstance(value, str) and value.lstrip().startswith("{")), None)
-
-
 def _event(record: Any) -> Event | None:
-    record = _unwrapped(record)
+    record = cloudtrail_forms.unwrapped(record)
     if isinstance(record.get("tlsDetails"), str):
-        record = {**record, "tlsDetails": _of_structure(record["tlsDetails"])}
+        record = {**record, "tlsDetails": cloudtrail_forms.of_structure(record["tlsDetails"])}
     tls = rows.member(record, "tlsDetails", dict)
     host, when = rows.member(tls, "clientProvidedHostHeader", str), rows.member(record, "eventTime", str)
     if not host or not when:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.paths.model import DIRECTIONS, UNROUTED, Flows, is_public
+from auditor.paths.model import DIRECTIONS, STAYING, UNROUTED, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, Uplink, VirtualInterface
 from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse
@@ -93,6 +93,11 @@ class Ends:
         """Flows whose ends both have addresses that routers pass on: a default route or prefix covers others in name alone."""
         return np.asarray(~np.any([UNROUTED.covers(*self.flows.end(which)) for which in DIRECTIONS], axis=0))
 
+    @cached_property
+    def on_one_wire(self) -> Array:
+        """Flows of which an end has an address of a group, of all, or of nobody: such packets stay on their network."""
+        return np.asarray(np.any([STAYING.covers(*self.flows.end(which)) for which in DIRECTIONS], axis=0))
+
     def behind(self, link: Link, which: str) -> Array:
         """Whether an end is where a link leads: no other link, and no site, has a longer prefix for it."""
         if not self._behind.have(link.name, self._found[which]):
@@ -152,4 +157,4 @@ class Ends:
                 far = far & (~self.public[which] | self.vpc[which])
                 far = far & (~self.public[other] | self.home[other])
             plausible |= far
-        return np.asarray(plausible & ~lan & ~inside_aws)
+        return np.asarray(plausible & ~lan & ~inside_aws & ~self.on_one_wire)

@@ -155,22 +155,39 @@ def _addresses(g: EvidenceGathering, link: Link) -> None:
         text = f"prefixes of {link.words}"
         mask = leads & way.seen & ~g.ends.unreturned(link, direction)
         g.add(mask, direction, "prefix", link.path, LIKELY, text, link.name)
-        _vpns_to_anywhere(g, link, mask, direction, "prefix")
+        _rivals(g, link, mask, direction, "prefix")
     if np.any(accepted):
         back = g.flows.ways["server"].seen & accepted & allowed
         text = f"AWS accepts the client's prefix over {link.words}, and prefers it on the way back"
         g.add(back, "server", "accepted", link.path, LIKELY, text, link.name)
-        _vpns_to_anywhere(g, link, back, "server", "accepted")
+        _rivals(g, link, back, "server", "accepted")
 
 
-def _vpns_to_anywhere(g: EvidenceGathering, link: Link, mask: Array, direction: str, kind: str) -> None:
-    """VPNs that may lead where a private or transit virtual interface does: nobody says where, and no frames show that they did not."""
-    if not isinstance(link, VirtualInterface) or link.kind == "public":
-        return
-    for vpn in g.network.vpns_to_anywhere if mask.any() else ():
-        text = f"{vpn.words} may lead there as well: nothing says which prefixes are behind it"
-        maybe = mask & g.ends.of_site(vpn.site) & ~g.speaks_against(vpn)
-        g.add(maybe, direction, kind, vpn.path, LIKELY, text, vpn.name)
+def _to_all_of_aws(link: Link) -> bool:
+    return isinstance(link, VirtualInterface) and link.kind == "public"
+
+
+def _to_vpcs(link: Link) -> bool:
+    return isinstance(link, Vpn) or (isinstance(link, VirtualInterface) and link.kind != "public")
+
+
+def _rivals(g: EvidenceGathering, link: Link, mask: Array, direction: str, kind: str) -> None:
+    """Links that may lead where another one does: nobody says where, and no frames show that they did not; one for each flow.
+
+    A VPN and a private or transit virtual interface may lead to the same VPCs; a public one leads to all of AWS, however
+    wide the prefixes of an uplink are.
+    """
+    kinds = {Vpn: _to_vpcs, VirtualInterface: _to_vpcs, Uplink: _to_all_of_aws}
+    for other in g.network.links_to_anywhere:
+        if not mask.any():
+            return
+        if type(other) is type(link) or not kinds[type(link)](other) or _to_all_of_aws(link):
+            continue
+        maybe = mask & g.ends.plausible(other) if _to_all_of_aws(other) else mask
+        text = f"{other.words} may lead there as well: nothing says which prefixes are behind it"
+        maybe = maybe & g.ends.of_site(other.site) & ~g.speaks_against(other)
+        g.add(maybe, direction, kind, other.path, LIKELY, text, other.name)
+        mask = mask & ~maybe
 
 
 def _tunnels(g: EvidenceGathering) -> None:
@@ -229,7 +246,7 @@ def _places(g: EvidenceGathering) -> None:
     """Capture points that stand for a link."""
     for point in g.network.topology.capture_point:
         link = g.network.link(point.link)
-        if link is None:
+        if link is None or not link.is_up:
             continue
         fits = g.frames.points[point.name] & ~g.fits[link.name].contradicts
         if point.outer is not None:  # whoever is behind a link may write any sender's address

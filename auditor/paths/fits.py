@@ -101,18 +101,19 @@ class Fitting:
         looked_at = on_wire | (self._place == MIRRORED)
         names = self._frames.names
         has_name = on_wire & (names != None)[self._name_of]  # noqa: E711
-        here = self._on_interface(link) & has_name if link.interface else np.zeros(len(looks), bool)
         texts, peer = self._macs(link)
         has_mac = peer >= 0
         tags = link.tags
         vlan = (looks.tags == np.uint64(tags or 0)) & (looks.tags != 0) & (tags is not None)
+        here = (self._on(link.has_interface) | (vlan & self._on(link.is_vlan_of))) & has_name & bool(link.interface)
         no_tag = (looks.tags == 0) & (~on_wire | ~self._tagged)
         wrong_vlan = ~vlan & ~no_tag & (tags is not None)
         wrong_interface = has_name & ~here & bool(link.interface)
         at_router = self._is_routers(link, by_interface=True)
         wrong_mac = self._has_mac & ~has_mac & (bool(texts) | self._among_strangers(link))
         elsewhere = on_wire & self._is_elsewhere(link)
-        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere
+        other_wire = vlan & ~has_mac & np.isin(looks.interface, list(self._learned.elsewhere.get(link.name, ())))
+        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere | other_wire
         if link.site is not None:
             wrong |= (self._site != link.site) & (self._site != None)  # noqa: E711
         wrong &= self._place != INSIDE_AWS
@@ -126,11 +127,15 @@ class Fitting:
         alike = bool(code.any())
         code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) & self._has_others_mac(link)] = 0
         code[(code == MAC) & self._is_virtual(link)] = 0
+        if (
+            not link.is_up
+        ):  # who has its tag meanwhile is somebody else; its peer's MAC shows that it is up all the same
+            code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))] = 0
         words = _Words(np.full(len(looks), -1, np.int32), np.full(len(looks), -1, np.int32))
         _word(words, link, code, texts, peer)
-        _word_against(
-            words, link, np.where(wrong, signs, 0), (wrong_interface, wrong_vlan, wrong_mac, elsewhere), texts, peer
-        )
+        differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire)
+        on_other = " and ".join(self._learned.elsewhere.get(link.name, {}).values())
+        _word_against(words, link, np.where(wrong, signs, 0), differs, (texts, peer, on_other))
         return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong)
 
     def _of_positions(
@@ -154,8 +159,9 @@ class Fitting:
             code[refused], confidence[refused], text[refused] = 0, 0, -1
         return Fit(code, confidence, text, against, alike, words.texts, wrong, self._look)
 
-    def _on_interface(self, link: Link) -> Array:
-        return np.array([link.has_interface(name) for name in self._frames.names.tolist()], bool)[self._name_of]
+    def _on(self, has: Callable[[str | None], bool]) -> Array:
+        """Looks on interfaces with some names."""
+        return np.array([has(name) for name in self._frames.names.tolist()], bool)[self._name_of]
 
     def _macs(self, link: Link) -> tuple[list[str], Array]:
         """(the peer's MACs in words, which of them each look has or -1)."""
@@ -256,11 +262,12 @@ def _word(words: _Words, link: Link, code: Array, texts: list[str], peer: Array)
 
 
 def _word_against(
-    words: _Words, link: Link, signs: Array, wrong: tuple[Array, ...], texts: list[str], peer: Array
+    words: _Words, link: Link, signs: Array, wrong: tuple[Array, ...], about_peer: tuple[list[str], Array, str]
 ) -> None:
     """Put into words what differs where something else of the link is there."""
+    texts, peer, on_other = about_peer
     interface = f"not on interface {' '.join(link.interface)}"
-    says = (interface, f"not VLAN {link.vlan}", "not the peer's MAC", "at the capture point of another link")
+    says = (interface, f"not VLAN {link.vlan}", "not the peer's MAC", "at the capture point of another link", on_other)
     names = {VLAN: f"VLAN {link.vlan}", INTERFACE: f"interface {' '.join(link.interface)}"}
     for code in each_once(signs[signs > 0]).tolist():
         of_code = signs == code

@@ -16,12 +16,16 @@ Array = np.ndarray[Any, Any]
 MOST = (1 << 53) - 1
 MISSING = -1
 LATEST = 9_000_000_000  # seconds since 1970, in the year 2255: nanoseconds of later ones are not held by 64 bits
+MILLI = 1000
+MILLISECONDS = 1_000_000_000_000  # times from here on are in milliseconds since 1970, as many tools have them: from 2001 on
+TIMES = ("start", "end")
+UTC_SUFFIX = ("_UTC", " UTC")  # behind the times that Athena's from_unixtime makes; a blank in CSV has become "_"
 RANGES = {
     "srcport": 65_535,
     "dstport": 65_535,
     "protocol": 255,
-    "start": LATEST,
-    "end": LATEST,
+    "start": LATEST * MILLI,
+    "end": LATEST * MILLI,
     "traffic-path": 255,
     "tcp-flags": 65_535,
     "encryption-status": 255,
@@ -117,6 +121,9 @@ def _numbers(column: Any, most: int, name: str) -> tuple[Array, Array]:
     wrong = (values < 0) | (values > most)
     if column.null_count:
         wrong &= ~np.concatenate([_missing(chunk) for chunk in column.chunks])
+    if name in TIMES:
+        wrong |= (values > LATEST) & (values < MILLISECONDS)
+        values = np.where(values > LATEST, values // MILLI, values)
     return values, unread | wrong
 
 
@@ -143,12 +150,20 @@ def _parsed(column: Any, most: int, name: str) -> tuple[Any, Array]:
             continue
         if value not in known:
             try:
-                known[value] = rows.whole(value, 0, most)
+                known[value] = _time(value) if name in TIMES else rows.whole(value, 0, most)
             except RefusedError:
                 known[value] = None
         values.append(known[value])
         bad[at] = known[value] is None
     return pa.chunked_array([pa.array(values, pa.int64())]), bad
+
+
+def _time(value: Any) -> int:
+    """Seconds since 1970 of a number, or of a date with a time, which is UTC where it does not say. Raises RefusedError."""
+    if isinstance(value, str) and value[4:5] == "-":
+        text = next((value.removesuffix(end) for end in UTC_SUFFIX if value.endswith(end)), value)
+        return rows.nanoseconds(text.replace("_", " ", 1)) // 1_000_000_000
+    return rows.whole(value, 0, LATEST * MILLI)
 
 
 def _plain(column: Any, name: str) -> list[Any]:

@@ -156,7 +156,7 @@ def of_rows(lines: Sequence[str], formats: Sequence[Sequence[str]]) -> list[str]
     ]
     count = len(rows[0].split())
     if not max(counts):
-        beside = "the output of aws ec2 describe-flow-logs beside it"
+        beside = "the output of aws ec2 describe-flow-logs beside it, or in the folder of --aws"
         raise ValueError(
             f"no header, and {counted(count, 'field')}: give {beside}" if count != 1 else f"no header: give {beside}"
         )

@@ -21,9 +21,10 @@ from auditor.paths.flow_log_kernels import has_loose_spaces
 
 COLOUR = re.compile(rb"\x1b\[[\d;]*m")  # of `aws logs tail --color on`
 DATED = re.compile(rb"^\d{4}-\d\d-\d\dT\S+ (?=\S+ )", re.MULTILINE)
-# After the time, `aws logs tail` writes the stream's name: that of a network interface, or of what the owner chose.
+# After the time, `aws logs tail` writes the stream's name: that of a network interface with what is logged of it, which no
+# field looks like, or what the owner chose.
 STREAM = re.compile(
-    rb"^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|TransitGateway|[^\s.:]*+[.:]\S*+) )",
+    rb"^(?:eni|tgw-attach)-[0-9a-f]+-(?:all|accept|reject) |^(?![\d.]+ |- )\S+ (?=\d+ (?:\d{12}|unknown|TransitGateway|[^\s.:]*+[.:]\S*+) )",
     re.MULTILINE,
 )
 EVENTS = re.compile(rb"^EVENTS\t.*$", re.MULTILINE)  # what --output text writes in front of each

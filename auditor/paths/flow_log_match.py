@@ -68,6 +68,32 @@ class _Keys:
         return np.repeat(hits, count), self._order[np.repeat(begin, count) + offset]
 
 
+def _merged(spans: list[tuple[int, int]]) -> tuple[Array, Array]:
+    """Begins and ends of the times that some spans of seconds cover together, in nanoseconds."""
+    merged: list[list[int]] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([begin, end])
+    whole = np.array(merged, np.int64).reshape(-1, 2) * SECOND
+    return whole[:, 0], whole[:, 1]
+
+
+def _covered(spans: list[tuple[int, int]], begin: Array, end: Array) -> Array:
+    """Which times lie within what some spans cover together."""
+    begins, ends = _merged(spans)
+    at = np.searchsorted(begins, begin, "right") - 1
+    return np.asarray((at >= 0) & (end <= np.append(ends, 0)[at]))
+
+
+def _touched(spans: list[tuple[int, int]], begin: Array, end: Array) -> Array:
+    """Which times have anything in common with any of some spans."""
+    begins, ends = _merged(spans)
+    at = np.searchsorted(begins, end, "right") - 1
+    return np.asarray((at >= 0) & (begin <= np.append(ends, 0)[at]))
+
+
 @dataclass
 class FlowLogWitness:
     """The rows of flow logs. ``skew``: nanoseconds by which their clock is ahead."""
@@ -173,6 +199,12 @@ class FlowLogWitness:
         at, key = far.equal(self._target(row))
         return row[at], key
 
+    def _pair(self, rows: Array) -> Array:
+        """A number for both addresses of rows, whichever is the source."""
+        nothing = np.zeros(len(rows), np.int64)
+        ends = (self.log.address[name].at(rows) for name in ("srcaddr", "dstaddr"))
+        return _hashed(nothing, next(ends), nothing, next(ends), nothing)
+
     def _target(self, rows: Array) -> Array:
         return _end(self.log.address["dstaddr"].at(rows), self.log.number["dstport"][rows])
 
@@ -206,11 +238,14 @@ class FlowLogWitness:
         return meaning(JoinedRows(flow, row, from_server, how), self.log, flows, network)
 
     def _should_be_there(self, flows: Flows) -> Array:
-        """Flows to the log's own interfaces, within the log's time."""
-        spans = [span for span in self.log.span if span is not None]
-        begin, end = min(first for first, _ in spans), max(last for _, last in spans)
-        inside = (flows.started >= begin * SECOND - self.skew) & (flows.ended <= end * SECOND - self.skew)
-        return np.asarray(inside & np.isin(flows.server_low, self.log.own))
+        """Flows to the log's own interfaces, within the time of one file that has all that was accepted, and of no other."""
+        log = self.log
+        files = zip(log.span, log.partial, log.accepts, strict=True)
+        spans = [(span, accepts and not partial) for span, partial, accepts in files if span is not None]
+        begin, end = flows.started + self.skew, flows.ended + self.skew
+        whole = _covered([span for span, is_whole in spans if is_whole], begin, end)
+        doubtful = _touched([span for span, is_whole in spans if not is_whole], begin, end)
+        return np.asarray(whole & ~doubtful & np.isin(flows.server_low, log.own))
 
     def _contradictions(self, flows: Flows, flow: Array, row: Array, disagreement: Array) -> None:
         """Encryption guessed from the port, refused flows that were answered, bytes that differ."""
@@ -288,7 +323,11 @@ class FlowLogWitness:
         return table
 
     def _counted(self, matched: WitnessMatch) -> tuple[Array, Array, list[list[str]]]:
-        """Of each file how many rows fit flows, and how many of the captures' time do not, with the first of these."""
+        """Of each file how many rows fit flows, and how many between the same addresses do not, with the first of these.
+
+        These are of the captures' time as a whole: of a row that goes on beyond it the packets may have come then. Rows
+        between others, such as those of other interfaces, say nothing of what a capture should have.
+        """
         log, files = self.log, len(self.log.names)
         fitting, lonely, samples = (
             np.zeros(files, np.int64),
@@ -298,8 +337,11 @@ class FlowLogWitness:
         for begin in range(0, len(log), CHUNK):
             some = slice(begin, begin + CHUNK)
             fitting += np.bincount(log.file[some][matched.rows[some]], minlength=files)
+        known = np.unique(self._pair(np.flatnonzero(matched.rows)))
         for chunk in self._within(matched.first, matched.last):
             rows = chunk[~matched.rows[chunk]]
+            rows = rows[(self._start(rows) >= matched.first) & (self._end(rows) <= matched.last)]
+            rows = rows[np.isin(self._pair(rows), known)]
             rows = rows[np.argsort(log.file[rows], kind="stable")]
             count = np.bincount(log.file[rows], minlength=files)
             first = np.cumsum(count) - count

@@ -46,6 +46,8 @@ class FlowLog:
     unread: list[int] = field(default_factory=list)  # rows that could not be read
     span: list[tuple[int, int] | None] = field(default_factory=list)  # from when to when, in seconds
     transit: list[bool] = field(default_factory=list)  # whether it is a transit gateway's
+    partial: list[bool] = field(default_factory=list)  # AWS skipped some of its data (SKIPDATA), or rows cannot be read
+    accepts: list[bool] = field(default_factory=list)  # has what was accepted: a log may be of what was refused alone
     own: Array = field(default_factory=lambda: np.zeros(0, np.uint64))  # see ``_InterfaceAddresses``
 
     def __len__(self) -> int:
@@ -83,7 +85,8 @@ class LogRows:
         for counts in (log.rows, log.skipped, log.unread):
             counts.append(0)
         log.span.append(None)
-        log.transit.append(False)
+        for flags in (log.transit, log.partial, log.accepts):
+            flags.append(False)
 
     @property
     def rows(self) -> int:
@@ -107,6 +110,10 @@ class LogRows:
         log.rows[-1] += len(columns) + lost
         log.unread[-1] += unread
         log.skipped[-1] += lost + int((~good).sum())
+        log.partial[-1] |= unread > 0 or (
+            status is not None and bool(columns.is_value("log-status", ("SKIPDATA",)).any())
+        )
+        log.accepts[-1] |= "action" not in columns.texts or bool(columns.is_value("action", ("ACCEPT",)).any())
         log.columns |= {*columns.numbers, *columns.addresses, *columns.texts}
         self._look(columns, good)
         if window != self._window:  # what was kept before it was known

@@ -143,8 +143,9 @@ class EvidenceGathering:
     def speaks_against(self, link: Link) -> Array:
         """Flows whose frames contradict a link at a capture point where it would show, in any direction.
 
-        It would show where other frames are the link's, or where its interface was captured; and its tag where tags are
-        visible. What is handed to a router of the site's own may still go on by the link, unless that is visible there.
+        It would show where other frames are the link's, or where its interface was captured; its tag where tags are visible;
+        and its peer beyond a router of the site's own. What is handed to such a router may still go on by the link, unless
+        that is visible there.
         """
         frames, fit = self.frames, self.fits[link.name]
         wire = frames.place == ON_THE_WIRE
@@ -154,8 +155,8 @@ class EvidenceGathering:
         shown |= {number for number, name in enumerate(frames.names[:-1].tolist()) if link.has_interface(name)}
         known = np.isin(frames.interface, list(shown))
         untagged = ~self._has_tags(link) & np.isin(frames.interface, list(frames.tagged)) & (link.tags is not None)
-        contradicts = fit.contradicts | self.backward.get(link.name, False)
-        against = wire & contradicts & (known | (untagged & ~self._between_own))
+        contradicts = fit.contradicts | self.backward.get(link.name, False) | self._sent_by_another(link)
+        against = wire & contradicts & (known | (untagged & ~self._between_own) | self._beyond_own)
         total = frames.total
         covered = frames.coverage(against) > (1 - MOSTLY) * total
         covered &= (frames.coverage(fit.code > 0) < MOSTLY * total) & (total > 0)
@@ -164,15 +165,36 @@ class EvidenceGathering:
     @cached_property
     def _between_own(self) -> Array:
         """Positions this side of a router of the site's own: what leaves is handed to it, what comes is handed on by it."""
-        frames, positions, own = self.frames, self.flows.positions, list(self.network.own_macs)
-        home = np.stack([self.ends.home["client"], self.ends.home["server"]])
-        sender, receiver = home[positions.direction, positions.flow], home[1 - positions.direction, positions.flow]
-        leaves, comes = sender & ~receiver, receiver & ~sender
-        by_target, by_source = np.isin(positions.target_mac, own), np.isin(positions.source_mac, own)
-        handed = np.asarray(np.where(leaves, by_target, np.where(comes, by_source, frames.own)))
+        leaves, comes, by_source, by_target = self._own_ends()
+        handed = np.asarray(np.where(leaves, by_target, np.where(comes, by_source, self.frames.own)))
         for backward in self.backward.values():  # between a link's peer and the site's router
             handed &= ~backward
         return handed
+
+    @cached_property
+    def _beyond_own(self) -> Array:
+        """Positions beyond the site's own routers: what leaves is sent on by one to another's, what comes is handed to one."""
+        leaves, comes, by_source, by_target = self._own_ends()
+        handed_on = np.isin(self.frames.side, self.frames.side[comes & by_source])  # by the router that captured it
+        handed = by_target | ((self.flows.positions.target_mac == 0) & handed_on)
+        return np.asarray((leaves & by_source & ~by_target) | (comes & handed & ~by_source))
+
+    def _sent_by_another(self, link: Link) -> Array:
+        """Positions beyond the site's own routers of which the capture has the sender's MAC alone, that not the peer's."""
+        positions = self.flows.positions
+        if not self._beyond_own.any():
+            return self._beyond_own
+        macs = [*self.network.peer_macs(link), *(holder.mac for holder in self.learned.holders.get(link.name, []))]
+        known = (positions.source_mac != 0) & (positions.target_mac == 0) & bool(macs)
+        return np.asarray(known & ~np.isin(positions.source_mac, macs) & ~self.frames.own & self._beyond_own)
+
+    def _own_ends(self) -> tuple[Array, Array, Array, Array]:
+        """Positions of packets that leave the site, that come to it, and that the site's own routers sent or got."""
+        positions, own = self.flows.positions, list(self.network.own_macs)
+        home = np.stack([self.ends.home["client"], self.ends.home["server"]])
+        sender, receiver = home[positions.direction, positions.flow], home[1 - positions.direction, positions.flow]
+        by_source, by_target = np.isin(positions.source_mac, own), np.isin(positions.target_mac, own)
+        return sender & ~receiver, receiver & ~sender, by_source, by_target
 
     def outer_frames_of(self, link: Link) -> Array:
         """Positions in tunnels of which the outermost frame has a link's VLAN, and goes to its peer's MAC or comes from it."""

@@ -26,7 +26,9 @@ from auditor.tables.columns import Texts
 
 Array = np.ndarray[Any, Any]
 MOST_PAIRS = 1 << 20  # pairs of client and server whose last path is remembered
-NAT_WITHIN = 5_000_000_000  # nanoseconds between the same connection's first packets on both sides of a translator
+# Nanoseconds between the same connection's first packets on both sides of a translator, and its last ones: who asks the same
+# every few seconds has others of that size.
+NAT_WITHIN = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -285,7 +287,10 @@ def _translated(
         pairs = {}
         for k in inner.tolist():
             near = [
-                o for o in outside.get(key(k), []) if abs(int(flows.started[o]) - int(flows.started[k])) <= NAT_WITHIN
+                o
+                for o in outside.get(key(k), [])
+                if abs(int(flows.started[o]) - int(flows.started[k])) <= NAT_WITHIN
+                and abs(int(flows.ended[o]) - int(flows.ended[k])) <= NAT_WITHIN
             ]
             if len(near) == 1:
                 pairs[k] = near[0]

@@ -14,6 +14,7 @@ from auditor.decode.frames import capture, words
 from auditor.decode.packet import V4_MAPPED
 from auditor.flows.oriented import address_text, mac_text
 from auditor.paths.bgp import Announcer
+from auditor.paths.positions import tag_text
 from auditor.paths.site import Network, is_link_local
 from auditor.paths.topology import Link, VirtualInterface
 from auditor.prefixes import parse_address
@@ -61,6 +62,7 @@ class Learned:
     strangers: dict[str, list[tuple[int, int, int]]] = field(
         default_factory=dict
     )  # on a link's wire: MAC, tags, interface
+    elsewhere: dict[str, dict[int, str]] = field(default_factory=dict)  # interfaces where its peer is on another VLAN
     contests: list[Contest] = field(default_factory=list)
 
 
@@ -84,6 +86,7 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
                     seen.protocols != {"BGP"} or address in speakers
                 ):
                     wires.setdefault((address, binding.vlans, binding.interface), []).append((binding, seen))
+        result.elsewhere[link.name] = _elsewhere(link, network, by_address, control.captures)
         if peers and link.tags is not None:
             result.strangers[link.name] = [
                 (mac, tags, interface)
@@ -108,6 +111,32 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
     return result
 
 
+def _elsewhere(
+    link: Link, network: Network, by_address: dict[Address, list[tuple[Binding, FirstSeen]]], captures: list[str]
+) -> dict[int, str]:
+    """The interfaces on which the link's peer is claimed to be on other VLANs than the link's, and on that nowhere, in words.
+
+    Each VLAN is a network of its own: what has the link's tag there is of another one. An address that another link's peer
+    has as well may be that one's.
+    """
+    found: dict[int, list[tuple[Binding, FirstSeen]]] = {}
+    for address in map(parse_address, link.peer_address) if link.tags is not None else ():
+        if is_link_local(address):  # routers have the same one on many networks
+            continue
+        tags = {other.tags for other in network.links_of_address(address) if other is not link}
+        for binding, seen in by_address.get(address, []):
+            if binding.vlans not in tags and None not in tags:
+                found.setdefault(binding.interface, []).append((binding, seen))
+    elsewhere = {}
+    for interface, some in found.items():
+        binding, seen = min(some, key=lambda one: one[1].frame)
+        if link.tags not in {binding.vlans for binding, _ in some}:
+            where = f"VLAN {tag_text(binding.vlans)}" if binding.vlans else "no VLAN"
+            by = f"(frame {words(seen.frame, captures)})"
+            elsewhere[interface] = f"its peer {address_text(*binding.address)} on {where} {by}"
+    return elsewhere
+
+
 def is_there(
     link: Link, network: Network, binding: Binding, seen: FirstSeen, captures: list[str], tagged: set[int]
 ) -> bool:
@@ -117,7 +146,7 @@ def is_there(
         return False
     name = network.interface_name(binding.interface)
     if link.interface and name is not None and not link.has_interface(name):
-        return False
+        return link.is_vlan_of(name) and binding.vlans == link.tags
     if link.tags is None or binding.vlans == link.tags:
         return True
     return binding.vlans == 0 and binding.interface not in tagged

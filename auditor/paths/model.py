@@ -92,6 +92,9 @@ NOT_PUBLIC = PrefixSet(
 UNROUTED = PrefixSet(
     ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/96", "fe80::/10", "ff00::/8"],
 )
+# What goes to all or to a group on one network, or comes from a host without an address (RFC 1122 3.2.1.3, RFC 4291 2.5.2,
+# 2.7): no link carries it on. Groups that routers pass on go by trees of their own, which nothing here knows of.
+STAYING = PrefixSet(["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8"])
 IPSEC = ("esp", "ike")
 
 

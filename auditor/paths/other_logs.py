@@ -1,6 +1,7 @@
 """Logs of other kinds, by how they begin: what they are is said where one is given for a witness, and what to give instead."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from auditor.errors import InputError, shown
@@ -8,7 +9,7 @@ from auditor.errors import InputError, shown
 KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
 CONVERT = (
     "of other forms make JSON or text, as with aws logs filter-log-events --output json, or CSV, as Athena does; "
-    "a flow log without a header needs the output of aws ec2 describe-flow-logs beside it"
+    "a flow log without a header needs the output of aws ec2 describe-flow-logs beside it, or in the folder of --aws"
 )
 NO_WAY = "it does not tell which way a connection came"
 BESIDE = "what the capture's network looks like to AWS is given with --aws"
@@ -49,6 +50,7 @@ KINDS = (
         "what the AWS command line lists of an account",
         "it is given with --aws",
     ),
+    (rb'^\s*\{.*"AwsCloudTrailInsight"', "CloudTrail Insights events", "they count calls, and are about no connection"),
     (rb"^ts,te,td,sa,da,", "CSV of nfdump", NO_WAY),
     (rb'^\s*\{.*"(?:firstPacket|lastPacket)"', "sessions of Arkime", "its captures are given as they are"),
     (rb"^IP Protocol, ?Start Time", "sessions of Arkime", "its captures are given as they are"),
@@ -66,6 +68,15 @@ def named(head: bytes) -> tuple[str, str] | None:
 def is_beside(path: Path, head: bytes) -> bool:
     """Whether it is a log of Zeek's, or what it prints: most of them say nothing of flows, and lie beside those that do."""
     return path.name in ZEEK_PRINTS or re.search(ZEEK, head.removeprefix(b"\xef\xbb\xbf").lstrip()) is not None
+
+
+def left_out(zeek: list[Path], others: dict[tuple[str, str], list[Path]]) -> Iterator[str]:
+    """What is said of files that are no witness, and lie beside such as are: Zeek's, and those of other kinds in a folder."""
+    for path in zeek:
+        yield f"{shown(path)}: Zeek's, and not of connections: left out"
+    for (what, why), files in others.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        yield f"{shown(files[0])}{more}: {what}, left out: {why}"
 
 
 def refused(path: Path, head: bytes) -> InputError:

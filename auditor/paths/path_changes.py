@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.frames import words as frame_words
-from auditor.flows.oriented import mac_text, vlan_text
+from auditor.flows.oriented import ends_text, vlan_text
 from auditor.paths.frames import FOREIGN
 from auditor.paths.gathering import EvidenceGathering
 from auditor.paths.positions import DEEPEST
@@ -101,5 +101,5 @@ def _name(g: EvidenceGathering, at: int, label: Array, names: list[str]) -> str:
     tags = int(positions.tags[at])
     depth = next((k for k in range(DEEPEST) if tags >> 12 * k == 0), DEEPEST)
     vlan = f" on VLAN {vlan_text(tags, depth)}" if tags else ""
-    macs = f"{mac_text(int(positions.source_mac[at]))} to {mac_text(int(positions.target_mac[at]))}"
+    macs = ends_text(int(positions.source_mac[at]), int(positions.target_mac[at]))
     return f"no known link ({macs}{vlan})"

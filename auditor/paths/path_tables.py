@@ -10,7 +10,7 @@ from auditor.border.words import agreed
 from auditor.decode import frames
 from auditor.decode.control import Control, IcmpError
 from auditor.flows import frame_columns
-from auditor.flows.oriented import Oriented, address_text, mac_text, tunnel_text, vlan_text
+from auditor.flows.oriented import Oriented, address_text, ends_text, mac_text, tunnel_text, vlan_text
 from auditor.flows.rows import Rows
 from auditor.paths.judge import Judgement
 from auditor.paths.model import CONFIDENCE_NAMES, Evidence, Flows, Ways
@@ -131,7 +131,7 @@ def position_text(flows: Flows, at: int) -> str:
     tunnel = tunnel_text(int(positions.tunnel[at]), int(positions.outer_tunnel[at]))
     where = [f"on interface {name}"] if name else []
     where += [f"VLAN {_tags(tags)}" if tags else "untagged"]
-    where += [f"{mac_text(int(positions.source_mac[at]))} to {mac_text(int(positions.target_mac[at]))}"]
+    where += [ends_text(int(positions.source_mac[at]), int(positions.target_mac[at]))]
     where += [f"in a tunnel ({tunnel})"] if tunnel else []
     first, last = (
         frames.words(int(frame[at]), flows.captures) for frame in (positions.first_frame, positions.last_frame)

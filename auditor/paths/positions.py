@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.flows.oriented import Oriented
+from auditor.flows.oriented import Oriented, vlan_text
 from auditor.flows.rows import Rows
 
 Array = np.ndarray[Any, Any]
@@ -77,6 +77,12 @@ class Positions:
     def at(self, rows: Array) -> "Positions":
         """Some of them, in some order."""
         return Positions(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+def tag_text(tags: int) -> str:
+    """A stack of tags, from outer to inner."""
+    depth = next((k for k in range(DEEPEST) if tags >> 12 * k == 0), DEEPEST)
+    return vlan_text(tags, depth) or "none"
 
 
 def _stacks(rows: Columns) -> tuple[Array, Array]:

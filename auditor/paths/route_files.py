@@ -261,8 +261,9 @@ def _ip_route(listed: list[Any], routes: Routes) -> Taken[None]:
         if DEAD & set(rows.member(row, "flags", list)) or not hops:
             return
         if destination == "default":
-            gateway = row.get("gateway") or rows.member(row, "via", dict).get("host")
-            destination = "::/0" if (":" in str(gateway) if gateway else is_v6) else "0.0.0.0/0"
+            gateway, other = row.get("gateway"), rows.member(row, "via", dict).get("host")
+            is_v6_default = ":" in str(gateway) if gateway else ":" not in str(other) if other else is_v6
+            destination = "::/0" if is_v6_default else "0.0.0.0/0"  # ``via`` is of the other family (RFC 8950)
         prefix, metric = parse(destination), rows.whole(row.get("metric", 0), 0, 0xFFFFFFFF)
         known = best.get(prefix)
         if row.get("from", "all") not in ("all", "default") or row.get("tos", "0") not in ("0", "0x0", 0):

@@ -10,6 +10,8 @@ from auditor.paths.routes import Hop
 AS_PATH, NEXT_HOP, COMMUNITIES, MP_REACH = 2, 3, 8, 14  # RFC 4271 5.1, RFC 1997, RFC 4760
 # JSON that other systems write, by a member of the outermost object, and what to give instead.
 REFUSED = {
+    "RouteTables": "what `aws ec2 describe-route-tables` prints, of VPCs: give the routes of a router of your own",
+    "virtualInterfaceId": "what `aws directconnect list-virtual-interface-routes` prints: give it with --aws",
     "TABLE_vrf": "`show ip route | json` of NX-OS: give what `show ip route` prints",
     "route-information": "`show route | display json` of Junos: give what `show route` prints",
 }

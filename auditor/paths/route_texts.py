@@ -23,17 +23,17 @@ HEADINGS = re.compile(
 )
 IP_ROUTE = re.compile(
     rf"^(?:(?P<type>unicast|local|broadcast|multicast|throw|unreachable|prohibit|blackhole|anycast) )?"
-    rf"(?P<dst>default|{ADDRESS}(?:/\d+)?)(?= (?:via|dev|nhid|proto|scope|table|metric|src|tos)\b| *$)(?P<rest>.*)$"
+    rf"(?P<dst>default|{ADDRESS}(?:/\d+)?)(?= +(?:via|dev|nhid|proto|scope|table|metric|src|tos|from|encap)\b| *$)(?P<rest>.*)$"
 )
 VALUED = ("dev", "metric", "table", "proto", "from", "tos")  # of what else ip route says, that decides here
 IOS_ROUTE = re.compile(
-    rf"^(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?)"
-    r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?\s+(?P<rest>(?:\[|is |unreachable).*)$"
+    rf"^ ?(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?)"
+    r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?(?P<rest>\s+(?:\[|is |unreachable).*|\s*)$"
 )
 SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
-MORE = re.compile(r"^[ *>]+(?:\[\d+/\d+\] )?via ")
+MORE = re.compile(r"^[ *>]+(?:(?:\[\d+/\d+\] )?via |directly connected)")
 VIA = re.compile(rf"\bvia (?P<address>{ADDRESS})")
-CONNECTED = re.compile(r"is directly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)")
+CONNECTED = re.compile(r"\bdirectly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)")
 NXOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+), ubest/mbest: ")
 JUNOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+)?\s+(?P<mark>[*+-]?)\[\w")
 BIRD_ROUTE = re.compile(
@@ -74,8 +74,10 @@ def _words(text: str) -> dict[str, Any]:
     words = text.split(" nexthop ", maxsplit=1)[0].split()
     said: dict[str, Any] = {"flags": [word for word in words if word in ("dead", "linkdown", "unresolved")]}
     for word, value in pairwise(words):
-        if word == "via":
-            said["gateway"] = words[words.index("via") + 2] if value in ("inet", "inet6") else value
+        if word == "via" and value in ("inet", "inet6"):
+            said["via"] = {"family": value, "host": words[words.index("via") + 2]}
+        elif word == "via":
+            said["gateway"] = value
         elif word in VALUED:
             said["protocol" if word == "proto" else word] = (
                 int(value) if word == "metric" and value.isdigit() else value
@@ -107,6 +109,7 @@ def _ios(text: str) -> Iterator[Entry]:
     """``show ip route`` of IOS, IOS XE, IOS XR, EOS, FortiOS, FRR and Quagga, ASA's ``show route``: what stands there is in force.
 
     FRR and Quagga list all routes, and mark the selected with ``>``, and each next hop in the kernel's table with ``*``.
+    EOS has the next hops of a route on lines below it.
     """
     marks = SELECTED in text
     bits, entry, used = "", ("", list[Hop]()), False

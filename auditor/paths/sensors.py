@@ -162,7 +162,7 @@ class SensorLog(EventLog[SensorFlow]):
             self.matched.rows[near] = True
             for one in (self.events[number] for number in near):
                 for link in network.links():
-                    if one.fits(link):
+                    if link.is_up and one.fits(link):
                         on_vlan = link.vlan is not None and one.vlans
                         where = f"on VLAN {link.vlan}" if on_vlan else f"on interface {one.interface}"
                         rows_of.setdefault(

@@ -11,7 +11,7 @@ from auditor.errors import TopologyError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths import bgp
 from auditor.paths.routes import Changes, Hop, RoutingTable
-from auditor.paths.topology import NOTHING, Link, Topology, Vpn
+from auditor.paths.topology import NOTHING, Link, Topology
 from auditor.prefixes import PrefixSet, parse_address
 
 # What captures are called that were taken on all interfaces of a machine at once.
@@ -66,9 +66,9 @@ class Network:
         return {int(mac.replace(":", ""), 16) for router in self.topology.router for mac in router.mac}
 
     @cached_property
-    def vpns_to_anywhere(self) -> tuple[Vpn, ...]:
-        """VPNs that are up, and of which nobody says where they lead."""
-        return tuple(vpn for vpn in self.topology.vpn if vpn.is_up and not vpn.prefixes)
+    def links_to_anywhere(self) -> tuple[Link, ...]:
+        """Links that are up, and of which nobody says where they lead."""
+        return tuple(link for link in self.topology.links() if link.is_up and not link.prefixes)
 
     @property
     def is_empty(self) -> bool:
@@ -86,8 +86,12 @@ class Network:
 
     def link_of_address(self, address: Address, site: str | None = None) -> Link | None:
         """The link whose peer has an address; None where several have it (link-local ones of several sites)."""
-        links = [link for link in self._by_address.get(address, []) if site is None or link.site in (None, site)]
+        links = [link for link in self.links_of_address(address) if site is None or link.site in (None, site)]
         return links[0] if len(links) == 1 else None
+
+    def links_of_address(self, address: Address) -> list[Link]:
+        """The links whose peers have an address."""
+        return self._by_address.get(address, [])
 
     def changes_of(self, table: RoutingTable) -> Iterator[Changes]:
         """What updates of the same router, as far as it is known, have changed since a table that has no times."""

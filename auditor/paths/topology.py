@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from auditor import data
 from auditor.errors import TopologyError
 from auditor.paths.topology_values import (
+    VIRTUAL_ROUTERS,
     Address,
     Addresses,
     Mac,
@@ -22,17 +23,6 @@ from auditor.paths.topology_values import (
     tags_of,
 )
 from auditor.settings import Before, Strict, read
-
-# MACs that redundant routers share, by their first bytes: VRRP (RFC 9568 7.3), HSRP versions 1 and 2, GLBP. The same one is
-# on every network with a group of the same number.
-VIRTUAL_ROUTERS = (
-    "00:00:5e:00:01:",
-    "00:00:5e:00:02:",
-    "00:00:0c:07:ac:",
-    "00:00:0c:9f:f",
-    "00:05:73:a0:0",
-    "00:07:b4:0",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +82,13 @@ class Link(Strict):
         return tuple(mac for mac in self.peer_mac if mac.startswith(VIRTUAL_ROUTERS))
 
     def has_interface(self, name: str | None) -> bool:
-        return name is not None and any(fnmatch.fnmatchcase(name, pattern) for pattern in self.interface)
+        """Whether a capture's interface is the link's: by its name, or as the VLAN of it, as Linux names these (eth1.101)."""
+        names = {name, name.removesuffix(f".{self.vlan}")} if name is not None else ()
+        return any(fnmatch.fnmatchcase(one, pattern) for one in names for pattern in self.interface)
+
+    def is_vlan_of(self, name: str | None) -> bool:
+        """Whether the link's interface is the VLAN of a capture's: there its frames are those with the tag."""
+        return name is not None and self.vlan is not None and self.has_interface(f"{name}.{self.vlan}")
 
 
 @dataclass(frozen=True, kw_only=True)

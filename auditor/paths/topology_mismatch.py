@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from auditor.flows.oriented import mac_text, vlan_text
+from auditor.flows.oriented import mac_text
 from auditor.paths.gathering import EvidenceGathering
-from auditor.paths.positions import DEEPEST
+from auditor.paths.positions import tag_text
 from auditor.paths.topology import Link
 
 MOST_NAMED = 6  # links, tags, MACs and interfaces that are named
@@ -84,12 +84,6 @@ def _both(one: Counter[str], other: Counter[str]) -> Counter[str]:
 def _commonest(counter: Counter[str]) -> list[str]:
     """What was met most often; of what was met as often, by name."""
     return [name for name, _ in sorted(counter.items(), key=lambda one: (-one[1], one[0]))[:MOST_NAMED]]
-
-
-def tag_text(tags: int) -> str:
-    """A stack of tags, from outer to inner."""
-    depth = next((k for k in range(DEEPEST) if tags >> 12 * k == 0), DEEPEST)
-    return vlan_text(tags, depth) or "none"
 
 
 def _has_signs(link: Link) -> bool:

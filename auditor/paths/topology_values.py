@@ -6,6 +6,20 @@ from typing import Annotated, Any
 
 from auditor.settings import After, Before
 
+# MACs that redundant routers share, by their first bytes: VRRP (RFC 9568 7.3), HSRP versions 1 and 2 (IPv4, IPv6), GLBP;
+# those of pairs of FortiGate, PAN-OS and ScreenOS. The same one is on every network with a group of the same number.
+VIRTUAL_ROUTERS = (
+    "00:00:5e:00:01:",
+    "00:00:5e:00:02:",
+    "00:00:0c:07:ac:",
+    "00:00:0c:9f:f",
+    "00:05:73:a0:0",
+    "00:07:b4:0",
+    "00:09:0f:09:",
+    "00:1b:17:00:",
+    "00:10:db:ff:",
+)
+
 
 def _prefix(text: str) -> str:
     try:

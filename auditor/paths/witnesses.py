@@ -1,5 +1,6 @@
 """Witnesses of other places: flow logs, CloudTrail, and the logs of other sensors, joined to flows by addresses and time."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ SUFFIXES = {
     ".zst",
     ".lz4",
 }
+
+
+HIDDEN = (".", "_")  # names of files that are no data, by the custom of Hive and Spark
 
 
 @dataclass(eq=False, repr=False)
@@ -143,18 +147,48 @@ def witnesses_table(rows: list[dict[str, Any]]) -> pa.Table:
     return arrow.build("witnesses", {name: [row.get(name) for row in rows] for name in names})
 
 
-def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+def _files(paths: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
+    """Each file that may be a log, and whether it was found in a folder."""
     for path in map(Path, paths):
-        if folders.is_folder(path):
-            logs = folders.files(path, lambda file: bool(SUFFIXES & set(file.suffixes)))
+        within = folders.is_folder(path)
+        if within:
+            logs = folders.files(path, _is_named_log) or folders.files(path, _has_no_suffix)
             if not logs:
-                raise InputError(f"{path}: the folder holds no log; known are {other_logs.KNOWN}")
+                raise InputError(f"{path}: the folder holds no log; known are {other_logs.KNOWN}; {other_logs.CONVERT}")
         else:
             logs = [(path, folders.refusal(path))]
         for file, refusal in logs:
             if refusal is not None:
                 raise InputError(f"{file}: {refusal}")
-            yield file
+            yield file, within
+
+
+def _is_named_log(file: Path) -> bool:
+    """Whether a file of a folder is named as logs are: not hidden, nor what Athena, Hive and Spark write beside them."""
+    return bool(SUFFIXES & set(file.suffixes)) and not file.name.startswith(HIDDEN) and file.suffix != ".metadata"
+
+
+def _has_no_suffix(file: Path) -> bool:
+    """Whether a file is named as those that Firehose delivers."""
+    return not file.suffixes and not file.name.startswith(HIDDEN)
+
+
+def _formats(beside: list[Path], account: str | Path | None) -> list[str]:
+    """The formats that listings of flow logs have, among the logs and in an account.
+
+    Files of it that cannot be read are told where it is made a topology of.
+    """
+    from auditor.paths import flow_logs
+
+    listings, listed = [*beside], list[tuple[Path, str | None]]()
+    if account is not None:
+        path = Path(account)
+        listed = folders.files(path, lambda f: ".json" in f.suffixes) if folders.is_folder(path) else [(path, None)]
+    for file, refusal in listed:
+        with contextlib.suppress(InputError):
+            if refusal is None and b'"FlowLogs"' in gate.in_utf8(unpacked(file, HEAD)):
+                listings.append(file)
+    return list(dict.fromkeys(text for path in listings for text in flow_logs.formats_of(path)))
 
 
 def read(
@@ -162,13 +196,16 @@ def read(
     skew: float = 0.0,
     allowance: Allowance | None = None,
     span: Callable[[], Span] = lambda: (None, None),
+    *,
+    account: str | Path | None = None,
 ) -> Witnesses:
     """Read files and folders, each recognised by its contents.
 
     ``skew``: seconds by which the logs' clocks are ahead; ``allowance``: the memory that they may be read into; ``span``:
-    from when to when the captures are, as far as it is known. Raises InputError naming the file and what is wrong.
+    from when to when the captures are, as far as it is known; ``account``: what AWS's command line says of it, where formats
+    of flow logs may be listed. Raises InputError naming the file and what is wrong.
     """
-    from auditor.paths import cloudtrail, flow_logs, sensors  # most audits have no witness, and need none of these
+    from auditor.paths import cloudtrail, cloudtrail_forms, flow_logs, sensors  # most audits have no witness
     from auditor.paths.flow_log_match import SECOND, SLACK, FlowLogWitness
 
     allowance, offset = allowance or Allowance(), int(skew * 1e9)
@@ -179,18 +216,18 @@ def read(
         since = None if first is None else (first + offset - SLACK) // SECOND
         return since, None if last is None else (last + offset + SLACK) // SECOND + 1
 
-    files = list(_files(paths))
+    files = dict(_files(paths))
     heads = {path: b"" if flow_logs.is_parquet(path) else gate.in_utf8(unpacked(path, HEAD)) for path in files}
-    formats = [text for path in files if heads[path].lstrip()[:1] == b"{" for text in flow_logs.formats_of(path)]
+    formats = _formats([path for path in files if heads[path].lstrip()[:1] == b"{"], account)
     logs = flow_logs.LogReader(formats, allowance, window)
     trails: list[tuple[str, Taken[Event]]] = []
     sensed: list[tuple[str, Taken[SensorFlow]]] = []
-    any_log, beside = False, list[Path]()
-    for path in files:
+    any_log, beside, others = False, list[Path](), dict[tuple[str, str], list[Path]]()
+    for path, is_within in files.items():
         head = heads[path]
         if b'"digestS3Object"' in head:  # CloudTrail's digests lie beside its logs, and hold no events
             continue
-        if cloudtrail.looks_like(head):
+        if cloudtrail_forms.looks_like(head):
             trails.append((str(path), cloudtrail.read(path, allowance)))
         elif not head.strip() or flow_logs.looks_like(head, formats):
             logs.add(path)
@@ -199,15 +236,15 @@ def read(
             sensed.append((str(path), sensors.read(path, allowance)))
         elif len(files) > 1 and other_logs.is_beside(path, head):
             beside.append(path)
+        elif is_within and (known := other_logs.named(head)) is not None:
+            others.setdefault(known, []).append(path)
         elif not flow_logs.formats_of(path):
             raise other_logs.refused(path, head)
-    if beside and not (any_log or trails or sensed):
-        raise other_logs.refused(beside[0], heads[beside[0]])
+    left_out = [*beside, *(path for some in others.values() for path in some)]
+    if left_out and not (any_log or trails or sensed):
+        raise other_logs.refused(left_out[0], heads[left_out[0]])
     log = logs.finish()
-    notes = [
-        *_unread([*trails, *sensed], log),
-        *(f"{shown(path)}: Zeek's, and not of connections: left out" for path in beside),
-    ]
+    notes = [*_unread([*trails, *sensed], log), *other_logs.left_out(beside, others)]
     return Witnesses(
         FlowLogWitness(log, offset) if any_log else None,
         cloudtrail.CloudTrail(trails, offset) if trails else None,

@@ -10,6 +10,7 @@ from auditor.report.results import Results
 from auditor.tables.value_sets import EVIDENCE
 
 CHANGES = "PTH103"  # the rule that describes changes in words
+COOKED = "Linux-cooked"  # link types of captures that have the sender's MAC alone
 SIDE_WORDS = {"client": "the client's packets", "server": "the server's packets"}
 
 
@@ -18,6 +19,10 @@ def explain_path(result: Results, flow: int | str) -> str:
     flow_id = flow_ids.found(result, flow)
     row = result.about("flows", [flow_id]).to_pylist()[0]
     evidence = result.about("evidence", [flow_id]).to_pylist()
+    taken = next(
+        (one for one in result.rows("captures", "capture", "link_types") if one["capture"] == row["capture"]), {}
+    )
+    cooked = COOKED in (taken.get("link_types") or "")
     name = f" ({printable(row['server_name'])})" if row["server_name"] else ""
     link = f", by {printable(row['path_link'])}" if row["path_link"] else ""
     ends = f"{row['client_ip']}:{row['client_port']} to {row['server_ip']}:{row['server_port']}{name}"
@@ -39,7 +44,7 @@ def explain_path(result: Results, flow: int | str) -> str:
         ("server", "path_back", "path_back_confidence"),
     ):
         lines += ["", f"{SIDE_WORDS[side].capitalize()}: {row[path]}, {_word(row[confidence])}"]
-        lines += _side(row, side, row[path], [one for one in evidence if one["direction"] == side])
+        lines += _side(row | {"cooked": cooked}, side, row[path], [one for one in evidence if one["direction"] == side])
     return "\n".join(lines) + "\n"
 
 
@@ -83,7 +88,10 @@ def _position(flow: dict[str, Any], side: str) -> str:
     source, target = ends if side == "client" else ends[::-1]
     parts = [f"interface {printable(flow['interface'])}"] if flow["interface"] else []
     parts += [f"VLAN {flow['vlan']}" if flow["vlan"] else "untagged"]
-    parts += [f"{source} to {target}"] if source and target else []
+    if flow["cooked"]:  # each direction's sender is known, and not to whom
+        parts += [f"from {source} (a cooked capture has the sender's MAC alone)"] if source else []
+    else:
+        parts += [f"{source} to {target}"] if source and target else []
     parts += [f"in a tunnel ({flow['tunnel']})"] if flow["tunnel"] else []
     return ", ".join(parts)
 

@@ -321,7 +321,11 @@ TABLES: dict[str, list[Column]] = {
         Column("rows", INT, "its rows or events"),
         Column("skipped", INT, "rows without data, or that could not be read"),
         Column("matched", INT, "rows that are about a flow of the captures"),
-        Column("not_captured", INT, "rows of the captures' time that no captured flow fits"),
+        Column(
+            "not_captured",
+            INT,
+            "rows between addresses of flows that fit, and within the captures' time, that no captured flow fits",
+        ),
         Column("samples", TEXT, "some of these"),
         Column("flows_matched", INT, "flows that witnesses of this kind report"),
         Column("flows_lacking", INT, "flows to the log's own interfaces that are not in it"),

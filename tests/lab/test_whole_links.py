@@ -1,6 +1,7 @@
 """A link counts only as a whole: whatever one input says of it, nothing is claimed that another one contradicts."""
 
 import json
+import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,8 +88,26 @@ def beside(side: Wire, client: str = w.CLIENT, server: str = w.ENI) -> list[Fram
     return seen(side, client, server) + w.talk(w.CLIENT, "172.31.5.21", DX, port=41_000)
 
 
+def cooked(beyond: Wire, client: str, server: str) -> list[Frame]:
+    """A flow as LINKTYPE_LINUX_SLL has it at the site's router, on both its sides: with the sender's MAC alone."""
+    frames = []
+    for side, near in ((Wire(), w.HOST), (beyond, w.EDGE)):
+        for when, frame in w.talk(client, server, side):
+            late = (frame[6:12] == w.mac(near)) == (near == w.EDGE)  # what the router hands on comes after what it got
+            kind = 4 if frame[6:12] == w.mac(w.EDGE) else 0
+            frames.append((when + 1000 * late, struct.pack(">HHH", kind, 1, 6) + frame[6:12] + b"\0\0" + frame[12:]))
+    return sorted(frames)
+
+
 FE80 = [{"dst": "default", "gateway": "fe80::1", "dev": "eth2"}]
 LINK_LOCAL = '[[virtual_interface]]\nname = "dxvif-6"\nvlan = 101\npeer_address = "fe80::1"\n'
+PEER = f'[[virtual_interface]]\nname = "dxvif-private"\nvlan = 101\npeer_address = "{v.AMAZON}"\n'
+ETH1 = v.ALL.replace('name = "dxvif-private"', 'name = "dxvif-private"\ninterface = "{}"')
+OTHER_ADDRESS = PEER.replace(v.AMAZON, "192.0.2.1")
+EVERYWHERE = '[[uplink]]\nname = "isp"\nprefixes = "0.0.0.0/0"\n'
+TO_VPC = '[[vpn]]\nname = "vpn-1"\nprefixes = "172.31.0.0/16"\n'
+NAT = '[[nat]]\nname = "nat"\ninside = "10.20.0.0/16"\noutside = "203.0.113.10/32"\n'
+GROUP = "224.0.0.251"  # mDNS (RFC 6762)
 GIVEN = w.UPLINK.replace('"isp"\n', f'"isp"\naddresses = "{w.OWN_PUBLIC}/32"\n')
 LAYOUTS = [
     Layout("another MAC on the VLAN of the link, where a VPN leads there too", beside(OTHER_ON_VLAN), NOTHING),
@@ -128,6 +147,35 @@ LAYOUTS = [
         ],
         NOTHING, w.SITE + w.PUBLIC.replace(f'peer_mac = "{w.AWS2}"', 'peer_address = "203.0.113.33"'),
     ),
+    Layout("ARP shows the peer on another VLAN", [w.arp(v.AMAZON, v.STRANGER, 201), *seen(OTHER_ON_VLAN)], NOTHING, w.SITE + PEER),
+    Layout("ARP shows somebody else on another VLAN", [w.arp(v.AMAZON, v.STRANGER, 201), *seen(OTHER_ON_VLAN)], DIRECT, w.SITE + OTHER_ADDRESS),
+    Layout(
+        "ARP shows the peer on both VLANs", [w.arp(v.AMAZON, v.STRANGER, vlan) for vlan in (101, 201)] + seen(OTHER_ON_VLAN),
+        ("direct-connect confirmed",) * 2, w.SITE + PEER,
+    ),
+    Layout(
+        "ARP shows the peer on another link's VLAN, whose peer has the same address",
+        [w.arp(v.AMAZON, v.STRANGER, 201), *seen(OTHER_ON_VLAN)], DIRECT, w.SITE + PEER + PEER.replace("private", "2").replace("101", "201"),
+    ),
+    Layout("on the VLAN of a link that is down", seen(OTHER_ON_VLAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}),
+    Layout("on the VLAN of a link that is up", seen(OTHER_ON_VLAN), DIRECT, HOME, {"a.json": {"virtualInterfaces": [VIF]}}),
+    Layout("a sensor on the VLAN of a link that is down", seen(LAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}, witness=zeek(vlan=101)),
+    Layout("to a group on the link's VLAN", seen(OTHER_ON_VLAN, server=GROUP), NOTHING, w.SITE + PEER),
+    Layout("from beyond the own router, by another than the peer", seen(OUTSIDE, w.OWN_PUBLIC, w.SERVER), NOTHING, HOME + w.PUBLIC),
+    Layout(
+        "at the own router on all interfaces, where another than the peer sends",
+        wire.pcap(cooked(Wire(None, v.STRANGER, w.EDGE), w.OWN_PUBLIC, w.SERVER), link=113, nanoseconds=True), NOTHING, HOME + w.PUBLIC,
+    ),
+    Layout("an uplink leads everywhere, and a public virtual interface to AWS", seen(LAN, server=w.SERVER), NOTHING, HOME + w.PUBLIC + EVERYWHERE),
+    Layout("an uplink leads everywhere, but to AWS", seen(LAN, server="198.51.100.66"), ("internet likely",) * 2, HOME + w.PUBLIC + EVERYWHERE),
+    Layout("a VPN leads there, and nothing says where a virtual interface does", seen(LAN), ("private likely",) * 2, HOME + PEER + TO_VPC),
+    Layout(
+        "of the same size behind the translator, seconds later", seen(LAN, server=w.SERVER) + w.talk(w.OWN_PUBLIC, w.SERVER, Wire(102, w.AWS2, w.EDGE), port=61_000, at=3),
+        NOTHING, HOME + w.PUBLIC + NAT,
+    ),
+    Layout("on the VLAN of the interface, at the interface itself", w.on_interface(seen(DX), "eth1"), ("direct-connect confirmed",) * 2, ETH1.format("eth1.101")),
+    Layout("on the interface, at its VLAN", w.on_interface(seen(Wire(None, w.AWS1)), "eth1.101"), DIRECT, ETH1.format("eth1")),
+    Layout("on another VLAN of the interface", w.on_interface(seen(Wire(None, w.AWS1)), "eth1.102"), DIRECT, ETH1.format("eth1.101").replace(w.BACKUP, "")),
     Layout("a sensor on the VLAN, with another MAC", seen(LAN), NOTHING, v.ALL.replace('["172.31.0.0/16"]', "[]"), witness=zeek(vlan=101, resp_l2_addr=v.STRANGER)),
     Layout("a sensor on the VLAN, with the peer's MAC", seen(LAN), DIRECT, witness=zeek(vlan=101, resp_l2_addr=w.AWS1)),
     Layout(
