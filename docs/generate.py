@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from auditor.policy import aws_tls, library
-from auditor.policy.check import ENCRYPTED
+from auditor.policy.check import ENCRYPTED, WEAK
 from auditor.policy.registry import CHECKS
 from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables import schema
@@ -99,6 +99,7 @@ def _protocols() -> list[str]:
     """The names of the column ``protocol``, by what rules about encryption make of them."""
     kinds = {
         "encrypted; TLS as it was negotiated": [one for one in APPLICATIONS if one.name in ENCRYPTED],
+        "encrypted by weak algorithms": [one for one in APPLICATIONS if one.name in WEAK],
         "in clear, unless it goes over to TLS": [one for one in APPLICATIONS if one.in_clear],
         "open by nature: not judged": [one for one in APPLICATIONS if one.is_open],
     }

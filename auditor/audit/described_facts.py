@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
-from auditor.flows.state import NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
+from auditor.flows.state import AGREED, NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
 from auditor.tables.columns import MISSING, Numbers, Texts
@@ -186,6 +186,11 @@ class DescribedFacts(FlowFacts):
     def negotiates(self) -> Array:
         """Nothing was said but what agrees on protection, or on a way to the server: what follows is not seen, or not known."""
         return np.asarray((self.described.rows.flows["upgrade"] & NEGOTIATES) != 0)
+
+    @fact
+    def agreed(self) -> Array:
+        """The algorithms that both sides of SSH agreed on were seen, and are strong."""
+        return np.asarray((self.described.rows.flows["upgrade"] & AGREED) != 0)
 
     @fact
     def is_of_login(self) -> Array:

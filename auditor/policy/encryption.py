@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
+    WEAK,
     CheckResult,
     JoinedTexts,
     is_given,
@@ -60,7 +61,9 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(lone, NOT_OBSERVABLE, JoinedTexts(protocol, ", but nothing came back"))
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
-    answer.put(is_one_of(protocol, ["smb-clear"]), unmet(required), "smb in clear")
+    for clear in ("smb", "ssh"):
+        answer.put(is_one_of(protocol, [f"{clear}-clear"]), unmet(required), f"{clear} in clear")
+    answer.put(is_one_of(protocol, WEAK), unmet(required), "SSH whose two sides agreed on weak algorithms")
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     _put_tls(facts, required, answer)
