@@ -335,6 +335,16 @@ class DescribedFacts(FlowFacts):
         return self.described.handshakes.client_chain.take(self.described.handshake)
 
     @fact
+    def certificate_invalid(self) -> Texts:
+        """Which certificate of the server's chain was not valid when the handshake began, in words; None for none."""
+        return self.described.handshakes.invalid.take(self.described.handshake)
+
+    @fact
+    def client_certificate_invalid(self) -> Texts:
+        """The same of the client's chain."""
+        return self.described.handshakes.client_invalid.take(self.described.handshake)
+
+    @fact
     def client_certificate_valid(self) -> Array:
         """three-valued: every certificate of the client's chain was valid when the handshake began."""
         return self.described.handshakes.client_chain_valid.take(self.described.handshake).three_valued()

@@ -209,7 +209,9 @@ def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
                 "check": "certificate-strength",
                 "what": f"Every certificate of the chain is signed with a scheme that {theirs} accepts; in TLS 1.3 it is encrypted.",
                 "why": "An endpoint with this policy has no other certificates.",
-                "parameters": {"signatures": list(dict.fromkeys(map(_under_certificates, accepted.certificate_schemes)))},
+                "parameters": {
+                    "signatures": list(dict.fromkeys(map(_under_certificates, accepted.certificate_schemes)))
+                },
             }
         )
     return rules
