@@ -153,7 +153,7 @@ BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED, UPGRADE_OF_LOGIN, NEGOTIATES, AGREED = 1, 2, 4, 8, 16, 32
 # Packets of QUIC, DTLS, TLS behind TDS; an alert, which may end TLS, came last; and see ``tls.borders``
-BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT, BY_RECORDS, IN_CLEAR, AFTER_RECORDS = (1 << n for n in range(7))
+BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT, BY_RECORDS, IN_CLEAR, AFTER_RECORDS, BY_0_RTT = (1 << n for n in range(8))
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
 CHUNK = 1 << CHUNK_BITS
