@@ -94,7 +94,20 @@ def test_what_is_not_seen() -> None:
     damaged = bytearray(whole)
     damaged[len(GREETING) + 22] = 255  # the length of the first list
     assert judged(whole, bytes(damaged)) == UNKNOWN
-    assert judged(whole, whole, side=255) == UNKNOWN
+
+
+def test_a_client_that_is_not_known() -> None:
+    """Where either side may be the client, what both would choose counts if it is of one kind."""
+
+    def either(one: bytes, two: bytes) -> tuple[int, int]:
+        reader = Ssh(255)
+        reader.run([Datagram(GREETING + data, side, 1, 0, False) for side, data in ((0, one), (1, two))])
+        return reader.shown.application, reader.shown.upgrade
+
+    assert either(lists(*GOOD), lists(*GOOD)) == STRONG
+    assert either(DES, DES) == WEAK
+    first, last = (lists(*GOOD[:2], names, "hmac-sha1") for names in ("aes256-ctr,3des-cbc", "3des-cbc,aes256-ctr"))
+    assert either(first, last) == UNKNOWN
 
 
 ENCRYPTED = [("c", bytes(range(256))), ("s", bytes(range(256))[::-1])]

@@ -39,27 +39,34 @@ class Ssh:
             self.shown.application = SSH_WEAK  # version 1 has a CRC in a MAC's place
             return []
         lists = [_lists(side, one) for side, one in zip(sides, greetings, strict=True)]
-        if self.client in (0, 1) and lists[0] and lists[1]:
-            self._judge([_chosen(*pair) for pair in zip(lists[self.client], lists[1 - self.client], strict=True)])
+        if lists[0] and lists[1]:
+            # Where nobody knows who is the client, what either would choose has to be of one kind.
+            clients = [self.client] if self.client in (0, 1) else [0, 1]
+            kinds = {_kind(list(map(_chosen, lists[client], lists[1 - client]))) for client in clients}
+            if len(kinds) == 1:
+                self.shown.application, self.shown.upgrade = kinds.pop()
         return []
 
-    def _judge(self, agreed: list[str | None]) -> None:
-        """``agreed``: by the order of their lists; None where both sides have nothing in common, and so no connection."""
-        names = [(one or "").partition("@")[0] for one in agreed]
-        if NO_CIPHER in (names[at] for at in CIPHERS):
-            self.shown.application = SSH_CLEAR
-        elif (
-            WEAK_EXCHANGES.fullmatch(names[EXCHANGE])
-            or WEAK_KEYS.fullmatch(names[KEY])
-            or any(WEAK_CIPHERS.fullmatch(names[at]) for at in CIPHERS)
-            or any(
-                WEAK_MACS.fullmatch(names[mac]) and not WITH_OWN_MAC.fullmatch(names[cipher])
-                for cipher, mac in zip(CIPHERS, MACS, strict=True)
-            )
-        ):
-            self.shown.application = SSH_WEAK
-        elif all(names[at] for at in (EXCHANGE, KEY, *CIPHERS)):
-            self.shown.upgrade |= AGREED
+
+def _kind(agreed: list[str | None]) -> tuple[int, int]:
+    """The application, and the bit of what is known to be strong.
+
+    ``agreed``: by the order of their lists; None where both sides have nothing in common, and so no connection.
+    """
+    names = [(one or "").partition("@")[0] for one in agreed]
+    if NO_CIPHER in (names[at] for at in CIPHERS):
+        return SSH_CLEAR, 0
+    if (
+        WEAK_EXCHANGES.fullmatch(names[EXCHANGE])
+        or WEAK_KEYS.fullmatch(names[KEY])
+        or any(WEAK_CIPHERS.fullmatch(names[at]) for at in CIPHERS)
+        or any(
+            WEAK_MACS.fullmatch(names[mac]) and not WITH_OWN_MAC.fullmatch(names[cipher])
+            for cipher, mac in zip(CIPHERS, MACS, strict=True)
+        )
+    ):
+        return SSH_WEAK, 0
+    return 0, AGREED if all(names[at] for at in (EXCHANGE, KEY, *CIPHERS)) else 0
 
 
 def _lists(stream: bytes, greeting: "re.Match[bytes] | None") -> list[list[str]]:
