@@ -60,7 +60,7 @@ from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_
 SPACE, BRACKET = 32, 91
 POSTGRESQL_YES = 83  # S
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
-LONGEST_LISTS = 8192  # bytes of a side of SSH in which its lists of algorithms are looked for
+LONGEST_LISTS = 3072  # bytes of a side of SSH in which its lists of algorithms are looked for
 LONGEST_PROXY = 4096  # bytes of a PROXY header that are looked at
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 _HOST = np.frombuffer(b"host:", np.uint8)
