@@ -32,10 +32,7 @@ FLOW = np.dtype(
         ("application", "u1"),  # see recognise.numbers
         ("closed", "u1"),
         ("pppoe", "u1"),
-        (
-            "upgrade",
-            "u1",
-        ),  # bits: TLS offered, asked for, refused, for the log-in alone; nothing else was said; strong SSH
+        ("upgrade", "u1"),  # bits: TLS offered, asked for, refused, for the log-in alone; none but these; strong SSH
         ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("before", "u1"),  # what each side said in clear before TLS, see recognise.commands: side 0 has the low bits
