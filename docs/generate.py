@@ -9,7 +9,8 @@ import tomllib
 from pathlib import Path
 
 from auditor.policy import aws_tls, library
-from auditor.policy.check import ENCRYPTED
+from auditor.policy.check import ENCRYPTED, WEAK
+from auditor.policy.model import Policy
 from auditor.policy.registry import CHECKS
 from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables import schema
@@ -99,6 +100,7 @@ def _protocols() -> list[str]:
     """The names of the column ``protocol``, by what rules about encryption make of them."""
     kinds = {
         "encrypted; TLS as it was negotiated": [one for one in APPLICATIONS if one.name in ENCRYPTED],
+        "encrypted by weak algorithms": [one for one in APPLICATIONS if one.name in WEAK],
         "in clear, unless it goes over to TLS": [one for one in APPLICATIONS if one.in_clear],
         "open by nature: not judged": [one for one in APPLICATIONS if one.is_open],
     }
@@ -132,9 +134,8 @@ def policies_page() -> str:
         "# Policies",
         "",
         "Generated from `auditor/data/policies` by `make docs`: what each source asks for, where, whether it must be or should be,",
-        "and which rule checks it. Policies of AWS's own endpoints and load balancers (`audit policies` lists them) are made from",
-        "lists of what these accept: a rule each for versions, suites and, where the source lists them, groups and the signature",
-        "schemes of TLS 1.2. Not judged: signature schemes of TLS 1.3, which are encrypted, and those under certificates.",
+        "and which rule checks it. Policies of AWS's own endpoints and load balancers, at the end, are made from lists of what these",
+        "accept. Lists of before TLS 1.3 have no RSA-PSS: whoever signs so in TLS 1.2 is no endpoint with such a policy.",
         "*Secondary*: taken from what others quote of the source, whose own text was not at hand; *memory*: compared with neither.",
     ]
     aws = aws_tls.names()
@@ -146,17 +147,28 @@ def policies_page() -> str:
         if policy.extends:
             lines += ["", f"It extends {', '.join(policy.extends)}: rules of these are listed too."]
         lines += ["", "| requirement | section | level | rule |", "|---|---|---|---|"]
-        for rule in policy.rule:
-            days = "".join(
-                f", {word} {day}" for word, day in (("from", rule.begins), ("to", rule.ends)) if day is not None
-            )
-            level = "MUST" if rule.required else "SHOULD"
-            mark = "" if rule.certainty == "verified" else f" (*{rule.certainty}*)"
-            lines.append(f"| {_cell(rule.what)} | {_cell(rule.source)}{mark} | {level} | {rule.code}{days} |")
-        for one in policy.unseen:
-            why = f"not visible in traffic: {one.reason}"
-            lines.append(f"| {_cell(one.requirement)}. | {_cell(one.section)} | {one.level} | {_cell(why)} |")
+        lines += [f"| {row} |" for row in _requirements(policy)]
+    for prefix, title, _ in aws_tls.KINDS.values():
+        lines += ["", f"## {prefix}…", "", f"What each {title} accepts.", ""]
+        lines += ["| policy | requirement | section | level | rule |", "|---|---|---|---|---|"]
+        for name in aws:
+            if name.startswith(prefix):
+                lines += [f"| `{name}` | {row} |" for row in _requirements(library.get(name))]
     return "\n".join(lines) + "\n"
+
+
+def _requirements(policy: Policy) -> list[str]:
+    """The cells of a policy's table, a row for each requirement: those that rules check, then those that traffic does not show."""
+    rows = []
+    for rule in policy.rule:
+        days = "".join(f", {word} {day}" for word, day in (("from", rule.begins), ("to", rule.ends)) if day is not None)
+        level = "MUST" if rule.required else "SHOULD"
+        mark = "" if rule.certainty == "verified" else f" (*{rule.certainty}*)"
+        rows.append(f"{_cell(rule.what)} | {_cell(rule.source)}{mark} | {level} | {rule.code}{days}")
+    for one in policy.unseen:
+        why = f"not visible in traffic: {one.reason}"
+        rows.append(f"{_cell(one.requirement)}. | {_cell(one.section)} | {one.level} | {_cell(why)}")
+    return rows
 
 
 def keys() -> dict[str, dict[str, dict[str, list[str]]]]:

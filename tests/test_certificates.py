@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from cryptography import x509
@@ -16,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 import auditor
 from auditor.tls import certificates
-from auditor.tls.certificate_columns import lifetime, validity
+from auditor.tls.certificate_columns import _invalid, lifetime, validity
 from auditor.tls.dh_groups import LENGTHS, group_of, known_primes
 from tests import wire
 
@@ -214,6 +215,34 @@ def test_each_policy_wants_valid_certificates(audit_bytes: Run, ders: tuple[byte
     advised = "warn" if expected == "fail" else expected  # Mozilla's guidelines recommend
     wanted = {code: advised if name.startswith("mozilla") else expected for name, code in VALIDITY.items()}
     assert {code: said[code] for code in VALIDITY.values()} == wanted
+
+
+def test_which_certificate_was_not_valid(audit_bytes: Run) -> None:
+    """The reason names the certificate and the day; the same chain at several times is told as each time was."""
+    late, early = SEEN - timedelta(days=100), SEEN + timedelta(days=1)
+    chains = {
+        (EXPIRED,): f"the leaf ended on {late + timedelta(days=99):%Y-%m-%d}",
+        (NOT_YET,): f"the leaf begins on {early:%Y-%m-%d}",
+        (BY_MIDDLE, middle(late)): f"certificate 2 of the chain ended on {late + timedelta(days=90):%Y-%m-%d}",
+        (BY_MIDDLE, ROOT_DER, middle(early)): f"certificate 3 of the chain begins on {early:%Y-%m-%d}",
+    }
+    packets: list[bytes] = []
+    for port, ders in enumerate(chains, 40_000):
+        packets += wire.Talk(sport=port).open().play(handshake(*ders)).packets
+    told = audit_bytes(wire.pcap(packets), policy="rfc9325", all_traffic=True)
+    reasons = {
+        row["flow_id"]: row["reason"]
+        for row in told.rows("verdicts", "flow_id", "rule", "reason")
+        if row["rule"] == "BCP121"
+    }
+    found = {row["client_port"]: reasons[row["flow_id"]] for row in told.rows("flows", "flow_id", "client_port")}
+    begin = "a certificate was not valid when seen: "
+    assert found == {port: begin + words for port, words in enumerate(chains.values(), 40_000)}
+
+    chain = certificates.Chain([certificates.parse(one) for one in (BY_MIDDLE, middle(late))])
+    days = np.array([int((SEEN + timedelta(days=k)).timestamp()) * 10**9 for k in (-60, 0, -60, 400, -200)])
+    faults = _invalid([certificates.Chain([]), chain], np.array([1, 1, 0, 1, 1]), days).objects().tolist()
+    assert [one and one[:8] for one in faults] == ["the leaf", "certific", None, "the leaf", "the leaf"]
 
 
 def test_validity_at_the_very_second() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -340,3 +341,31 @@ def test_a_dtls_flight_that_is_cut_is_no_resumed_session(audit_bytes: Run, cut: 
     row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
     assert (row["status"], row["established"]) == ("complete", True)
     assert pd.isna(row["resumed"]) or not row["resumed"]
+
+
+def test_early_data_over_quic(audit_bytes: Run) -> None:
+    """A 0-RTT packet of the client's is early data, behind the Initial in its datagram or in one of its own, of both versions."""
+    offers = wire.client_hello(suites=(0x1301,), extensions=wire.extension(42, b"") + wire.extension(43, b"\2\3\4"))
+
+    def early(version: int, size: int = 300) -> bytes:
+        first = 0xE1 if version == q.V2 else 0xD1
+        return (
+            struct.pack(">BIB", first, version, len(ID))
+            + ID
+            + b"\4\1\2\3\4"
+            + struct.pack(">H", 0x4000 | size)
+            + bytes(size)
+        )
+
+    def seen(*datagrams: bytes) -> bool:
+        version = int.from_bytes(datagrams[0][1:5], "big")
+        answer = q.initial(q.crypto(0, ANSWER), ID, "server", version=version, target=b"\1\2\3\4", source=b"srv")
+        packets = [*(sent(one) for one in datagrams), sent(answer, back=True)]
+        reason = wire.only(audit_bytes(wire.pcap(packets)).handshakes)["forward_secrecy_reason"]
+        return "early data is not covered" in str(reason)
+
+    for version in (1, q.V2):
+        first = q.initial(q.crypto(0, offers), ID, version=version, least=300)
+        assert not seen(first)
+        assert seen(first + early(version))
+        assert seen(first, *([early(version, 1000)] * 60))  # more of them than are kept of a flow

@@ -218,6 +218,32 @@ def test_what_was_in_clear_has_no_version_of_tls(audit_bytes: Callable[..., audi
     assert verdict(audit_bytes, ENCRYPTED["STARTTLS"], "TLS101") == "pass"
 
 
+def test_what_is_said_of_requests_in_clear(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """Where TLS protects nothing, nobody is asked for keys that would show what is inside."""
+    null = [SHAKE[0], ("s", wire.record(22, wire.server_hello(0xC010))), *SHAKE[2:]]
+    failed = [SHAKE[0], ("s", wire.record(21, b"\2\x28"))]
+    scenes = {
+        "protected": (SHAKE, "requests are inside TLS"),
+        "answered by SSH": (CLEAR["answered by SSH"], "the ClientHello was answered without TLS"),
+        "a suite without a cipher": (null, "the suite does not encrypt"),
+        "refused": (failed, "the TLS handshake did not come to its end"),
+        "bytes that nobody knows": (
+            UNPROVEN["an answer that nobody knows"],
+            "the TLS handshake did not come to its end",
+        ),
+    }
+    packets: list[bytes] = []
+    for port, (flights, _) in enumerate(scenes.values(), 20_000):
+        packets += wire.Talk(server=AWS, sport=port).open().play(flights).close().packets
+    told = audit_bytes(wire.pcap(packets))
+    rows = told.rows("verdicts", "flow_id", "rule", "verdict", "reason")
+    said = {row["flow_id"]: (row["verdict"], row["reason"]) for row in rows if row["rule"] == "REQ101"}
+    found = {row["client_port"]: said[row["flow_id"]] for row in told.rows("flows", "flow_id", "client_port")}
+    for port, (name, (_, words)) in enumerate(scenes.items(), 20_000):
+        assert found[port][0] == "not_observable", name
+        assert found[port][1].startswith(words), name
+
+
 @pytest.mark.parametrize("kind", [0xD3, 0xE3])
 def test_quic_without_its_handshake(audit_bytes: Callable[..., auditor.Audit], kind: int) -> None:
     """Packets of QUIC behind its Initial ones look encrypted; which suite protects them was chosen before."""

@@ -16,6 +16,7 @@ from auditor.policy.registry import CHECKS
 from auditor.settings import load
 from auditor.tables.value_sets import OUTCOMES, VERDICTS
 from auditor.tables.versions import VERSION_ORDER
+from auditor.tls.names import groups as named_groups
 from auditor.tls.names import signature_name, suites
 from auditor.tls.suites import properties
 from tests import wire
@@ -71,6 +72,7 @@ OTHER_GOOD: dict[str, dict[str, Any]] = {
         "signatures_offered": "ecdsa_secp256r1_sha256 ecdsa_secp384r1_sha384",
     },
     "mozilla": {"group": "x25519"},
+    "aws-elb": {"certificates": "ecdsa\tsecp384r1\tecdsa-with-SHA384"},
     "bsi": {"certificates": "ecdsa\tprime256v1\tecdsa-with-SHA256;rsa\t4096\t-"},
 }
 # What makes a rule not be met, by its check.
@@ -125,7 +127,7 @@ def facts(**values: Any) -> Facts:
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting", "proxy_refused"}
-    truths |= {"negotiates", "is_of_login", "is_unanswered"}
+    truths |= {"negotiates", "agreed", "is_of_login", "is_unanswered"}
     columns = {}
     for name in NAMES:
         if name in three:
@@ -597,7 +599,8 @@ def test_policies_for_cnsa() -> None:
     interop: list[list[Any]] = []
     for ours, theirs in aws_tls.names().items():
         if "RFC9151" in theirs:
-            allowed = [rule["parameters"].get("allow", {}) for rule in aws_tls.document(ours)["rule"]]
+            rules = [rule for rule in aws_tls.document(ours)["rule"] if rule["code"] in ("ELB101", "ELB102", "ELB103")]
+            allowed = [rule["parameters"].get("allow", {}) for rule in rules]
             (interop if "INTEROP" in theirs else strict).append(allowed)
     assert (len(strict), len(interop)) == (3, 4)
     for _, accepted, groups in strict:
@@ -624,4 +627,64 @@ def test_aws_policies_judge_signature_schemes() -> None:
                 assert verdict(rule, signature_scheme=scheme, **TLS_1_2) == expected, (name, scheme)
             assert verdict(rule) == "not_applicable"  # TLS 1.3: encrypted
             judged += 1
-    assert judged == 31
+    assert judged == 38  # snapshots, and the seven lists for RFC 9151
+
+
+HYBRIDS = {"X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024"}  # as AWS's page has them
+
+
+@pytest.mark.parametrize("name", [name for name in aws_tls.names() if "tls13" in name or "apigateway" in name])
+def test_groups_of_listeners(name: str) -> None:
+    """Policies with PQ in their names take hybrids, others do not; with FIPS no X25519 alone; nobody takes drafts and weak curves."""
+    rule = next(rule for rule in library.get(name).rule if rule.check == "groups")
+    taken = {group for group, _ in named_groups().values() if verdict(rule, group=group) == "pass"}
+    refused = {
+        "X25519Kyber768Draft00",
+        "SecP256r1Kyber768Draft00",
+        "MLKEM512",
+        "MLKEM768",
+        "x448",
+        "secp256k1",
+        "secp192r1",
+    }
+    assert not taken & (refused | {"brainpoolP256r1", "ffdhe2048", "ffdhe3072", "secp224r1", "sect283k1"})
+    assert "secp384r1" in taken
+    if "cnsa2" in name:
+        assert taken & (HYBRIDS | {"MLKEM1024"}) == {"MLKEM1024"}
+    elif "edge" in name:
+        assert taken & HYBRIDS == HYBRIDS - {"SecP384r1MLKEM1024"}
+    else:
+        assert taken & HYBRIDS == (HYBRIDS if "-pq-" in name else set())
+    assert ("x25519" in taken) == ("fips" not in name)
+
+
+def test_certificates_of_load_balancers() -> None:
+    """Where AWS's list names schemes of signatures under certificates, the chain's are among them."""
+    found = {}
+    for name in aws_tls.names():
+        rule = next((rule for rule in library.get(name).rule if rule.check == "certificate-strength"), None)
+        if rule is not None:
+            signed = (
+                "ecdsa-with-SHA384",
+                "ecdsa-with-SHA256",
+                "rsassaPss (sha512)",
+                "ML-DSA-87",
+                "sha1WithRSAEncryption",
+                "Ed25519",
+            )
+            found[name] = {one for one in signed if verdict(rule, certificates=f"ecdsa\tsecp384r1\t{one}") == "pass"}
+    assert len(found) == 10
+    for name, taken in found.items():
+        usual = {"ecdsa-with-SHA384", "ecdsa-with-SHA256", "rsassaPss (sha512)"}
+        expected = usual if "interop" in name else {"ecdsa-with-SHA384"}
+        assert taken == (expected | {"ML-DSA-87"} if "cnsa2" in name else expected), name
+
+
+def test_old_load_balancers_sign_without_pss() -> None:
+    """Lists of before TLS 1.3 have no RSA-PSS: a key exchange signed so in TLS 1.2 is none of an endpoint with such a policy."""
+    for name in ("aws-elb-2016-08", "aws-elb-fs-1-2-res-2019-08", "aws-kms-tls-1-0-2018-10"):
+        rule = next(rule for rule in library.get(name).rule if rule.check == "signature-schemes")
+        signed = {
+            one: verdict(rule, signature_scheme=one, **TLS_1_2) for one in ("rsa_pkcs1_sha512", "rsa_pss_rsae_sha256")
+        }
+        assert signed == {"rsa_pkcs1_sha512": "pass", "rsa_pss_rsae_sha256": "fail"}

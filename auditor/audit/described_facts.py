@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
-from auditor.flows.state import NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
+from auditor.flows.state import AGREED, NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
 from auditor.tables.columns import MISSING, Numbers, Texts
@@ -188,6 +188,11 @@ class DescribedFacts(FlowFacts):
         return np.asarray((self.described.rows.flows["upgrade"] & NEGOTIATES) != 0)
 
     @fact
+    def agreed(self) -> Array:
+        """The algorithms that both sides of SSH agreed on were seen, and are strong."""
+        return np.asarray((self.described.rows.flows["upgrade"] & AGREED) != 0)
+
+    @fact
     def is_of_login(self) -> Array:
         """TLS was agreed on for the log-in alone."""
         return np.asarray((self.described.rows.flows["upgrade"] & UPGRADE_OF_LOGIN) != 0)
@@ -328,6 +333,16 @@ class DescribedFacts(FlowFacts):
     def client_certificates(self) -> Texts:
         """The same of the client's chain; None where it sent none, or where that is encrypted."""
         return self.described.handshakes.client_chain.take(self.described.handshake)
+
+    @fact
+    def certificate_invalid(self) -> Texts:
+        """Which certificate of the server's chain was not valid when the handshake began, in words; None for none."""
+        return self.described.handshakes.invalid.take(self.described.handshake)
+
+    @fact
+    def client_certificate_invalid(self) -> Texts:
+        """The same of the client's chain."""
+        return self.described.handshakes.client_invalid.take(self.described.handshake)
 
     @fact
     def client_certificate_valid(self) -> Array:

@@ -36,8 +36,20 @@ SCHEMES = {
 }
 
 
+UNSEEN = (
+    (
+        "The endpoint accepts whatever else the policy lists, in its order",
+        "what was not negotiated is not in the traffic",
+    ),
+    ("In TLS 1.3 the endpoint signs with a scheme of the policy, and has such certificates", "encrypted"),
+)
+
+
 class Accepted(NamedTuple):
-    """What a policy of AWS's accepts; no groups or signature schemes where its source lists none."""
+    """What a policy of AWS's accepts; no groups or signature schemes where its source lists none.
+
+    ``groups_certainty`` is of the groups alone; ``certificate_schemes`` are those of signatures under certificates.
+    """
 
     source: str
     certainty: str
@@ -45,7 +57,9 @@ class Accepted(NamedTuple):
     min_version: str
     suites: tuple[str, ...]
     groups: tuple[str, ...]
+    groups_certainty: str
     schemes: tuple[str, ...] = ()
+    certificate_schemes: tuple[str, ...] = ()
 
 
 def _text(name: str) -> str:
@@ -62,8 +76,9 @@ def _policies() -> dict[str, Accepted]:
         hybrids = CLOUDFRONT_HYBRIDS if name.startswith("CloudFront-") else ()
         groups = tuple(dict.fromkeys([*hybrids, *one.get("groups", ())]))
         suites = tuple(one["cipher_suites"])
-        schemes = tuple(SCHEMES.get(scheme, scheme) for scheme in one.get("signature_schemes", ()))
-        policies[name] = Accepted(source, "verified", RETRIEVED, one["min_version"], suites, groups, schemes)
+        schemes, under = (tuple(one.get(kind, ())) for kind in ("signature_schemes", "certificate_signature_schemes"))
+        version, sure = one["min_version"], "verified"
+        policies[name] = Accepted(source, sure, RETRIEVED, version, suites, groups, sure, schemes, under)
     pages = tomllib.loads(_text("aws_listener_policies.toml"))
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
@@ -74,9 +89,22 @@ def _policies() -> dict[str, Accepted]:
         is_compared = name in pages["verified_names"]
         is_compared |= name.startswith("ELB") and name.endswith(tuple(pages["verified"]))
         certainty = "verified" if is_compared or snapshot is not None else "secondary"
-        groups = tuple(pages["groups"].get(name, ()))
-        policies[name] = Accepted(source, certainty, pages["retrieved"], version, suites, groups)
+        listed, schemes = pages["groups"].get(name), pages["schemes"]
+        groups = tuple(_groups_of(name, pages["kinds_of_groups"]) if listed is None else listed)
+        how = () if "RFC9151" not in name else ("interop", "interop") if snapshot else ("strict", "strict_certificates")
+        policies[name] = Accepted(
+            *(source, certainty, pages["retrieved"], version, suites, groups),
+            "secondary" if listed is None else certainty,
+            *(tuple(schemes[kind]) for kind in how),
+        )
     return policies
+
+
+def _groups_of(name: str, kinds: dict[str, list[str]]) -> list[str]:
+    """The groups of a policy whose page lists none, by the words in its name."""
+    if name.endswith("_EDGE"):
+        return kinds["edge"]
+    return (kinds["hybrid"] if "PQ" in name else []) + kinds["fips" if "FIPS" in name else "classical"]
 
 
 @cache
@@ -104,18 +132,33 @@ def document(name: str) -> dict[str, Any]:
         "certainty": accepted.certainty,
     }
     rules = _rules(theirs, accepted)
+    unseen = [
+        {"requirement": requirement, "section": accepted.source, "level": "MUST", "reason": reason}
+        for requirement, reason in UNSEEN
+    ]
     return {
         "id": name,
         "title": f"{title} {theirs}",
         "edition": edition[0].replace("_", "-") if edition else "",
         "source": accepted.source,
         "retrieved": accepted.retrieved,
-        "rule": [{"code": f"{letters}{100 + number}", **rule, **common} for number, rule in enumerate(rules, 1)],
+        "rule": [{"code": f"{letters}{100 + number}", **common, **rule} for number, rule in enumerate(rules, 1)],
+        "unseen": unseen,
     }
 
 
+def _under_certificates(scheme: str) -> str:
+    """How a scheme of s2n-tls is named under certificates, as a pattern."""
+    kind, _, digest = scheme.rpartition("_")
+    if scheme.startswith("mldsa"):
+        return f"ML-DSA-{scheme.removeprefix('mldsa')}"
+    if kind.startswith("rsa_pss"):
+        return f"rsassaPss .{digest}."
+    return f"ecdsa-with-{digest.upper()}" if kind.endswith("ecdsa") else f"{digest}WithRSAEncryption"
+
+
 def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
-    """What distinguishes the rules of one policy: version, suites, and, where it lists them, groups and signature schemes."""
+    """What distinguishes the rules of one policy: version, suites, and, where it lists them, groups, signatures and certificates."""
     version = accepted.min_version.replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
     suites, groups = list(accepted.suites), list(accepted.groups)
     primes = {"dh_bits": WEAK_PRIME} if any("_DHE_" in suite for suite in suites) else {}
@@ -142,6 +185,7 @@ def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
                 "check": "groups",
                 "what": f"The key exchange's group is one that {theirs} accepts: {', '.join(groups)}.",
                 "why": "An endpoint with this policy refuses any other.",
+                "certainty": accepted.groups_certainty,
                 "parameters": {"allow": groups, **primes},
             }
         )
@@ -152,7 +196,22 @@ def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
                 "check": "signature-schemes",
                 "what": f"To TLS 1.2, the key exchange is signed with a scheme that {theirs} accepts; in TLS 1.3 it is encrypted.",
                 "why": "An endpoint with this policy signs with no other.",
-                "parameters": {"allow": list(accepted.schemes), "to_version": "TLS 1.2"},
+                "parameters": {
+                    "allow": [SCHEMES.get(scheme, scheme) for scheme in accepted.schemes],
+                    "to_version": "TLS 1.2",
+                },
+            }
+        )
+    if accepted.certificate_schemes:
+        rules.append(
+            {
+                "title": "Certificates signed as the policy has it",
+                "check": "certificate-strength",
+                "what": f"Every certificate of the chain is signed with a scheme that {theirs} accepts; in TLS 1.3 it is encrypted.",
+                "why": "An endpoint with this policy has no other certificates.",
+                "parameters": {
+                    "signatures": list(dict.fromkeys(map(_under_certificates, accepted.certificate_schemes)))
+                },
             }
         )
     return rules

@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.border.words import counted
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, no_handshake, unmet
+from auditor.policy.check import (
+    NOT_APPLICABLE,
+    NOT_OBSERVABLE,
+    PASS,
+    CheckResult,
+    JoinedTexts,
+    check,
+    is_given,
+    no_handshake,
+    unmet,
+)
 from auditor.policy.facts import NO, UNKNOWN, Facts
 from auditor.policy.tls_checks import curve_bits
 from auditor.tls.algorithms import NO_CERTIFICATE, RAW_KEY
@@ -249,13 +259,15 @@ def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfCh
 
 def _put_validity(facts: Facts, required: bool, with_clients: bool, answer: CheckResult) -> None:
     """Chains that were not valid when seen; what would pass does not where that is not known."""
-    chains = [(facts.certificates, facts.certificate_valid, "a certificate")]
+    chains = [(facts.certificates, facts.certificate_valid, facts.certificate_invalid, "a certificate")]
     if with_clients:
-        chains.append((facts.client_certificates, facts.client_certificate_valid, "a certificate of the client"))
-    for shown, valid, which in chains:
+        of_client = (facts.client_certificates, facts.client_certificate_valid, facts.client_certificate_invalid)
+        chains.append((*of_client, "a certificate of the client"))
+    for shown, valid, fault, which in chains:
         unknown = is_given(shown) & ~_is_raw(shown) & (valid == UNKNOWN) & (answer.verdict == PASS)
         answer.put(unknown, NOT_OBSERVABLE, f"when {which} is valid cannot be parsed")
-        answer.put(valid == NO, unmet(required), f"{which} was not valid when seen")
+        words = np.array([f": {one}" if one is not None else "" for one in fault.tolist()], object)
+        answer.put(valid == NO, unmet(required), JoinedTexts(f"{which} was not valid when seen", words))
 
 
 def _is_raw(chains: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

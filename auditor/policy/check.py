@@ -17,6 +17,7 @@ NOT_APPLICABLE, PASS, NOT_OBSERVABLE, WARN, FAIL = range(len(VERDICTS))
 # Protocols by their names in ``flows``.
 TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
 ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
+WEAK = ["ssh-weak"]  # encrypted, by algorithms that no longer protect
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 NOTHING_SHOWS = "nothing shows that it "  # of what a rule is not about as far as is known, and might be
 

@@ -30,6 +30,7 @@ from auditor.tables.columns import is_one_of
 from auditor.tables.schema import NO_MEMORY
 from auditor.tables.versions import VERSION_ORDER
 
+NEGOTIATED_UNSEEN = ["esp", "ike", "openvpn"]  # whose algorithms are agreed on where nobody sees it
 UNUSED = ["offered, not used", "asked, not used", "refused"]  # upgrades to TLS that were not made
 
 
@@ -106,10 +107,17 @@ def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
     return CheckResult.of(facts, NOT_APPLICABLE, "about captures, not flows")
 
 
-@check(of_protection=True, of_any_server=True)
+@check("strong", of_protection=True, of_any_server=True)
 def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
-    """What is sent to a service endpoint is encrypted, from the first to the last byte that matters."""
+    """What is sent to a service endpoint is encrypted, from the first to the last byte that matters.
+
+    With ``strong`` other protocols than TLS, on whose suites there are rules, pass only where their algorithms are known to be.
+    """
     answer = encryption(facts, required)
+    if parameters.get("strong"):
+        unseen = is_one_of(facts.protocol, NEGOTIATED_UNSEEN) | (is_one_of(facts.protocol, ["ssh"]) & ~facts.agreed)
+        hidden = JoinedTexts("encrypted, but with which algorithms does not show: ", or_unknown(facts.protocol))
+        answer.put((answer.verdict == PASS) & unseen, NOT_OBSERVABLE, hidden)
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), JoinedTexts(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))

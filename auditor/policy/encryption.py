@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
+    WEAK,
     CheckResult,
     JoinedTexts,
     is_given,
@@ -60,7 +61,9 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(lone, NOT_OBSERVABLE, JoinedTexts(protocol, ", but nothing came back"))
     answer.put(is_one_of(protocol, OPEN_BY_NATURE), NOT_APPLICABLE, JoinedTexts(protocol, " is open by nature"))
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
-    answer.put(is_one_of(protocol, ["smb-clear"]), unmet(required), "smb in clear")
+    for clear in ("smb", "ssh"):
+        answer.put(is_one_of(protocol, [f"{clear}-clear"]), unmet(required), f"{clear} in clear")
+    answer.put(is_one_of(protocol, WEAK), unmet(required), "SSH whose two sides agreed on weak algorithms")
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     _put_tls(facts, required, answer)
@@ -77,8 +80,8 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
     answer.put(open_end, NOT_OBSERVABLE, NO_END)
     failed = has & (facts.established == NO)
     answer.put(failed, NOT_OBSERVABLE, "the TLS handshake did not come to its end")
-    encrypts = {name: _encrypts(name) for name in set(facts.suite.tolist())}
-    suites = [encrypts[name] for name in facts.suite.tolist()]
+    known = {name: encrypts(name) for name in set(facts.suite.tolist())}
+    suites = [known[name] for name in facts.suite.tolist()]
     answer.put(
         has & np.array([known is None for known in suites], bool) & ~open_end,
         NOT_OBSERVABLE,
@@ -130,7 +133,7 @@ def is_of_login(facts: Facts) -> Array:
 UNSEEN: dict[str, Callable[[Facts], Array]] = {NO_END: is_open_ended, LOGIN_ALONE: is_of_login}
 
 
-def _encrypts(suite: str | None) -> bool | None:
+def encrypts(suite: str | None) -> bool | None:
     """Whether a suite encrypts; None for one that nobody knows."""
     known = properties(suite)
     return None if known is None or known.cipher == "?" else known.cipher != "NULL"

@@ -102,7 +102,7 @@ KINDS: dict[str, Callable[[Any], Wrong]] = {
     **dict.fromkeys(("rsa_bits", "dsa_bits", "ec_bits", "dh_bits", "curve_bits", "minimum_bits"), _number),
     **dict.fromkeys(("exponent_from", "exponent_bits", "hash_bits"), _number),
     **dict.fromkeys(("seconds", "count", "clients", "days"), _number),
-    **dict.fromkeys(("match", "client_certificates", "offered", "every"), _truth),
+    **dict.fromkeys(("match", "client_certificates", "offered", "every", "strong"), _truth),
     **dict.fromkeys(("minimum", "to_version"), _version),
     **dict.fromkeys(("curves", "kinds", "leaf_kinds", "services", "goes_on", "allow", "deny"), _texts),
     "rsa_sizes": _numbers,

@@ -4,7 +4,7 @@ A flow gets the worst verdict of its requests; the reason names the first that h
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy as np
 
 from auditor.aws.names import host_of
 from auditor.border.words import agreed
-from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, unmet
-from auditor.policy.facts import Facts
+from auditor.policy.check import NOT_APPLICABLE, NOT_OBSERVABLE, PASS, CheckResult, check, is_given, unmet
+from auditor.policy.encryption import UNKNOWN_BYTES, encrypts
+from auditor.policy.facts import NO, Facts
 from auditor.requests.operations import fitting_names
+from auditor.tables.columns import is_one_of
 
 # How the names of services begin that take bearer tokens besides signatures, or in their place: API keys (IAM User
 # Guide), tokens of IAM Identity Center and of CodeCatalyst, and what customers put behind their own endpoints.
@@ -113,7 +115,18 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer = _each(facts, judge, "signed")
     unseen = (facts.requests == None) & (facts.requests_reason != None)  # noqa: E711
     answer.put(unseen, NOT_OBSERVABLE, facts.requests_reason)
+    for shown, words in _not_inside_tls(facts):
+        answer.put(unseen & facts.has_handshake & shown, NOT_OBSERVABLE, f"{words}, and no HTTP request was read in it")
     return answer
+
+
+def _not_inside_tls(facts: Facts) -> Iterator[tuple[np.ndarray[Any, Any], str]]:
+    """Where a handshake protects no requests, and why: no keys would show them."""
+    yield facts.established == NO, "the TLS handshake did not come to its end: what followed is not protected"
+    null = np.array([encrypts(suite) is False for suite in facts.suite.tolist()], bool)
+    yield null, "the suite does not encrypt: what followed is in clear"
+    spoken = is_given(facts.answered_with) & ~is_one_of(facts.answered_with, UNKNOWN_BYTES)
+    yield spoken, "the ClientHello was answered without TLS: what followed is in clear"
 
 
 @check()

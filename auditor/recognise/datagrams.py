@@ -8,6 +8,7 @@ from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
 from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, keep_datagram
 from auditor.flows.state import (
+    BY_0_RTT,
     BY_DTLS,
     BY_QUIC,
     EXPORTS,
@@ -56,6 +57,9 @@ from auditor.recognise.numbers import (
 )
 from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2
 
+LONGEST_HEADER = (
+    64  # bytes of a long header: two connection ids of 20 bytes, lengths and a packet number (RFC 9000 17.2)
+)
 FIRST_DATAGRAMS = 8  # of a side: if these reveal nothing, more of them will not
 SMALLEST_INITIAL = 1200  # bytes of a datagram with a client's first QUIC packet
 
@@ -195,7 +199,10 @@ def is_like_version_2(version: int) -> bool:
 
 @part
 def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
-    """How many bytes are kept: all of Initial, Retry and Version Negotiation; short headers are only noted."""
+    """How many bytes are kept: all of Initial, Retry and Version Negotiation; of a side's first 0-RTT packet enough to show it.
+
+    Short headers are only noted.
+    """
     first = int(block[begin])
     if first & 0x80 == 0:
         side.protected |= BY_QUIC
@@ -206,6 +213,10 @@ def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
     # Version 2 counts its packet types from 1 (RFC 9369 3.2); what it calls Initial may be so in versions like it.
     initial, retry = (1, 0) if version == VERSION_2 else (0, 3)
     may_be = kind == 1 and is_like_version_2(version)
+    if kind == (2 if version == VERSION_2 else 1) and not may_be and version != 0:  # 0-RTT
+        seen = side.protected & BY_0_RTT
+        side.protected |= BY_0_RTT
+        return 0 if seen else min(end - begin, LONGEST_HEADER)
     return end - begin if version == 0 or kind == initial or kind == retry or may_be else 0
 
 

@@ -16,6 +16,7 @@ SMB_CLEAR, SMB_SEALED = 68, 69  # SMB whose messages about files are in clear, o
 NBD, NATS = 70, 71
 # What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3, by FTP's ENC.
 VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(72, 79)
+SSH_WEAK, SSH_CLEAR = 79, 80  # SSH whose sides agreed on weak algorithms, or on no cipher
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -38,6 +39,8 @@ APPLICATIONS = (
     Application(TLS, "tls", "tcp"),
     Application(HTTP, "http", "tcp", in_clear=True),
     Application(SSH, "ssh", "tcp"),
+    Application(SSH_WEAK, "ssh-weak", "tcp"),
+    Application(SSH_CLEAR, "ssh-clear", "tcp", in_clear=True),
     Application(SMTP, "smtp", "tcp", in_clear=True),
     Application(SMTP_SASL, "smtp-sasl", "tcp"),
     Application(IMAP, "imap", "tcp", in_clear=True),

@@ -30,6 +30,7 @@ from auditor.recognise.numbers import (
     OTHER,
     PROXY,
     SOCKS,
+    SSH,
     STUN,
     TDS,
     TLS,
@@ -59,6 +60,7 @@ from auditor.tls.ssl2 import NOT_TLS, SSL2_CLIENT, SSL2_SERVER, TLS_MIDDLE, TLS_
 SPACE, BRACKET = 32, 91
 POSTGRESQL_YES = 83  # S
 UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looked for
+LONGEST_LISTS = 3072  # bytes of a side of SSH in which its lists of algorithms are looked for
 LONGEST_PROXY = 4096  # bytes of a PROXY header that are looked at
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
 _HOST = np.frombuffer(b"host:", np.uint8)
@@ -224,12 +226,12 @@ def is_security_exchange(flow: FlowRow, data: Bytes, have: int) -> bool:
 
 @part
 def carries_tls(flow: FlowRow, data: Bytes, have: int) -> bool:
-    """Whether the bytes may be a piece of a handshake inside messages of another protocol: Python puts these together."""
+    """Whether the bytes may be a piece of a handshake inside messages of another protocol, or of SSH's: Python puts these together."""
     if flow.datagrams >= MOST_CARRIED:
         return False
     if flow.application == FTP or flow.application == FTP_SEALED:
         return is_security_exchange(flow, data, have)
-    return is_carrier(flow)
+    return is_carrier(flow) or flow.application == SSH
 
 
 @part
@@ -248,7 +250,7 @@ def keep_carried(
 ) -> None:
     """Keep a piece of a stream that may carry a handshake."""
     read(memory, stream, np.int64(stream.start), size, np.int64(0))
-    if is_carrier(flow):
+    if is_carrier(flow) or flow.application == SSH:
         keep_piece(memory, flow, direction, size, packet)
     else:
         keep_datagram(memory, flow, direction, memory.scratch, np.int64(0), size, packet)
@@ -301,8 +303,9 @@ def another_protocol(
     if is_carried:  # see ``tls.carriers``
         keep_carried(memory, flow, stream, np.int64(direction), min(have, MOST_KEPT_BYTES), packet)
     pass_all_but(stream, rest)
-    is_last = row >= 0 and IS_LAST[row] and not asks_to_upgrade(row, data, size)
-    most = MOST_KEPT_BYTES if is_carried else UPGRADE_WITHIN
+    is_ssh = flow.application == SSH
+    is_last = row >= 0 and IS_LAST[row] and not is_ssh and not asks_to_upgrade(row, data, size)
+    most = LONGEST_LISTS if is_ssh else MOST_KEPT_BYTES if is_carried else UPGRADE_WITHIN
     if is_last or stream.skipped > most or ends_carrying(flow, side, data):
         release(memory, side, stream)
     return False

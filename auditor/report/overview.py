@@ -70,13 +70,16 @@ def shown_verdicts(some: list[OverviewLine]) -> list[str]:
     return [name for name in (*VERDICTS, NOT_JUDGED) if any(line.verdicts[name] for line in some)]
 
 
+IN_CLEAR = {f"{name}-clear": f"{name} in clear" for name in ("smb", "ssh")}  # what encrypts elsewhere
+
+
 def protocol_words(name: str) -> str:
     """A protocol or version in words."""
     if name.startswith(
         "0x"
     ):  # a version that has no name; DTLS counts down from 0xffff, and before its RFC it had 0x0100
         return f"{'DTLS' if name.startswith(('0xf', '0x01')) else 'TLS'} {name}"
-    return {UNNAMED: "not recognised", TLS_UNKNOWN: "TLS, version unknown", "smb-clear": "smb in clear"}.get(name, name)
+    return {UNNAMED: "not recognised", TLS_UNKNOWN: "TLS, version unknown", **IN_CLEAR}.get(name, name)
 
 
 def is_version(words: str) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 from auditor.flows import state as S
 from auditor.tables import schema
-from auditor.tables.columns import Numbers, Texts, distinct, spread
+from auditor.tables.columns import MISSING, Numbers, Texts, distinct, each_once, spread
 from auditor.tls.algorithms import RAW_KEY
 from auditor.tls.certificates import Certificate, Chain, is_named
 from auditor.tls.interned import Shapes
@@ -26,6 +26,8 @@ class CertificateColumns(NamedTuple):
     chain_valid: Numbers  # whether all of them were valid when the handshake began
     client_chain: Texts  # the same two of the client's chain
     client_chain_valid: Numbers
+    invalid: Texts  # which certificate of the server's chain was not valid, and since or until when
+    client_invalid: Texts
     lifetime: Texts  # whole days from the beginning to the end of what the server's own certificate is good for
 
 
@@ -56,6 +58,8 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         chain_valid=_valid([chain.path for chain in chains], index, started),
         client_chain=Texts([described(chain) for chain in clients], client),
         client_chain_valid=_valid([chain.path for chain in clients], client, started),
+        invalid=_invalid(chains, index, started),
+        client_invalid=_invalid(clients, client, started),
         lifetime=Texts([lifetime(chain) for chain in chains], index),
     )
 
@@ -99,6 +103,43 @@ def _period(path: list[Certificate]) -> tuple[int, int]:
     begins = [one.not_before for one in path if one.not_before is not None]
     ends = [one.not_after for one in path if one.not_after is not None]
     return max(begins, default=-(2**63)), min([*ends, 2**63 - 1 - LAST_SECOND]) + LAST_SECOND
+
+
+def invalid(chain: Chain, time: int) -> str | None:
+    """Which certificate of a chain was not valid at a time, the first of those that there are, in words."""
+    return next(
+        (_fault(chain, one, time) for one in chain.path if not _period([one])[0] <= time <= _period([one])[1]), None
+    )
+
+
+def _fault(chain: Chain, one: Certificate, time: int) -> str:
+    """What is wrong with a certificate that is not valid at a time."""
+    place = next(number for number, other in enumerate(chain.certificates) if other is one)
+    begin, end = _period([one])
+    ended = time > end
+    day = np.datetime64(end if ended else begin, "ns").astype("datetime64[D]")
+    which = f"certificate {place + 1} of the chain" if place else "the leaf"
+    return f"{which} {'ended on' if ended else 'begins on'} {day}"
+
+
+def _invalid(chains: list[Chain], index: Array, started: Array) -> Texts:
+    """Which certificate of each row's chain was not valid, in words; missing where all were, or that is not known."""
+    periods = np.array([_period(chain.path) for chain in chains], np.int64).reshape(-1, 2)[index]
+    bad = np.flatnonzero((started < periods[:, 0]) | (started > periods[:, 1]))
+    # A chain's certificates begin and end at few times: between two of these the same one is not valid.
+    texts: dict[tuple[int, int], str | None] = {}
+    which = np.full(len(index), MISSING)
+    bad = bad[np.argsort(index[bad], kind="stable")]
+    for rows in np.split(bad, np.flatnonzero(np.diff(index[bad])) + 1) if len(bad) else []:
+        number = int(index[rows[0]])
+        chain = chains[number]
+        edges = np.sort([time for one in chain.path for time in (_period([one])[0], _period([one])[1] + 1)])
+        between = np.searchsorted(edges, started[rows], side="right")
+        for part in each_once(between).tolist():
+            some = rows[between == part]
+            which[some] = len(texts)
+            texts[number, part] = invalid(chain, int(started[some[0]]))
+    return Texts(list(texts.values()), which)
 
 
 def _has_times(path: list[Certificate]) -> bool:

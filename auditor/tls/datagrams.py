@@ -12,8 +12,9 @@ from auditor.decode.packet import TCP
 from auditor.flows import state as S
 from auditor.flows.intern import value
 from auditor.flows.kept import MOST_CARRIED, MOST_DATAGRAMS, MOST_KEPT_BYTES
-from auditor.recognise.numbers import EAP, FTP, FTP_SEALED, OPENVPN, QUIC, RADIUS, RDP, TDS
+from auditor.recognise.numbers import EAP, FTP, FTP_SEALED, OPENVPN, QUIC, RADIUS, RDP, SSH, TDS
 from auditor.tls.datagram_messages import Assembler, Datagram, MessageArrays
+from auditor.tls.ssh import Ssh
 
 Array = np.ndarray[Any, Any]
 
@@ -50,7 +51,11 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
     for flow in at.tolist():
         application = int(flows["application"][flow])
         over_tcp = int(flows["ip_protocol"][flow]) == TCP
-        assembler = _assembler(held, application, sides["protected"][flow].tolist(), over_tcp=over_tcp)
+        assembler = (
+            Ssh(int(flows["client"][flow]))
+            if application == SSH
+            else _assembler(held, application, sides["protected"][flow].tolist(), over_tcp=over_tcp)
+        )
         held.state.memory.counters[S.EXCHANGED_AT] = flows["number"][flow]
         if not (datagrams := kept.chain(int(flows["datagram"][flow]))):
             continue

@@ -65,6 +65,8 @@ class HandshakeColumns:
     chain_valid: Numbers  # whether all of them were valid when the handshake began
     client_chain: Texts  # the same two of the client's chain
     client_chain_valid: Numbers
+    invalid: Texts  # which certificate of the server's chain was not, in words
+    client_invalid: Texts
     lifetime: Texts  # of the server's own certificate, in days
     public_key: Texts  # what is wrong with a public key of the key exchange; None where nothing is
     chain_unread: Texts  # why they are not known though they were sent in clear
@@ -120,6 +122,8 @@ def handshake_columns(
         certificates.chain_valid,
         certificates.client_chain,
         certificates.client_chain_valid,
+        certificates.invalid,
+        certificates.client_invalid,
         certificates.lifetime,
         _public_keys(rows),
         _chain_unread(rows, memory, shapes),

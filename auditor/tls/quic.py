@@ -12,6 +12,7 @@ from auditor.tls.datagram_messages import Datagram, MessageArrays, Messages, mes
 from auditor.tls.hello_faults import CUT_HELLO, NO_KEYS, NO_SALT
 from auditor.tls.messages import CLIENT_HELLO, SERVER_HELLO
 from auditor.tls.quic_packets import (
+    EARLY,
     GOOGLE_SALTS,
     INITIAL,
     RETRY,
@@ -173,16 +174,22 @@ class Quic:
 
     def run(self, datagrams: list[Datagram], protected: list[bool], *, is_known: bool) -> list[Messages]:
         """The handshakes; ``is_known``: that it is QUIC is certain, so what stays closed is a row that says why."""
+        early: list[tuple[int, bytes]] = []  # whose 0-RTT packets were seen, and the connection ids in them
         for seen in datagrams:
             for packet in packets(seen.data):
                 if packet.kind == INITIAL:
                     self._initial(seen, packet)
                 elif packet.kind == RETRY:
                     self._retry(seen, packet)
+                elif packet.kind == EARLY:
+                    early.append((seen.side, packet.target))
         if not self.connections:
             return self._nothing_opened() if is_known else []
         for connection in self.connections:
             connection.end(datagrams[-1])
+            alone = len(self.connections) == 1
+            if any(side == connection.client_side and (alone or name == connection.first_id) for side, name in early):
+                connection.handshake.saw(S.SEEN_EARLY_DATA)
         last = self.connections[-1]
         for side in (0, 1):
             if protected[side]:

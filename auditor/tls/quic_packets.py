@@ -30,7 +30,7 @@ GOOGLE_SALTS = {
 }
 # Frames of a packet whose tag is not there: padding or an ACK, then a CRYPTO frame that begins a hello.
 BEGINS_HELLO = re.compile(rb"(?:[\0\1]*|\x02.{4,12}?)\x06\0(?:[\x40-\x7f].|[\0-\x3f])[\1\2][\0\1]..\x03\x03", re.DOTALL)
-INITIAL, RETRY, NEGOTIATION, OTHER = range(4)
+INITIAL, RETRY, NEGOTIATION, EARLY, OTHER = range(5)  # EARLY: 0-RTT
 LIKE_VERSION_2 = (VERSION_2, DRAFT_OF_2)  # other types of packets, and labels of keys, than in version 1
 SMALLEST_PACKET = 20  # bytes of a packet number and of what protects its header (RFC 9001 5.4.2)
 # Whose salts are tried on versions that nobody registered, and on reserved ones (RFC 9000 15), which a client may send
@@ -141,9 +141,11 @@ def packets(data: bytes) -> Iterator[Packet]:
                 token, at = varint(data, at)
                 at += token
             length, at = varint(data, at)
-            if at + length > len(data) and kind != 0:
+            if at + length > len(data) and kind > 1:
                 return
-            yield Packet(INITIAL if kind == 0 else OTHER, version, target, source, begin, at, at + length)
+            yield Packet(
+                INITIAL if kind == 0 else EARLY if kind == 1 else OTHER, version, target, source, begin, at, at + length
+            )
             at += length
             at = len(data) - len(data[at:].lstrip(b"\0"))  # no packet, but padding outside of one (RFC 9000 12.2)
     except IndexError:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from auditor.tables.columns import Numbers, Texts
-from auditor.tls.certificate_columns import described, lifetime, validity
+from auditor.tls.certificate_columns import described, invalid, lifetime, validity
 from auditor.tls.certificate_messages import message_of
 from auditor.tls.certificates import Certificates
 from auditor.tls.handshakes import HandshakeColumns
@@ -40,6 +40,7 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
             if chain.leaf:
                 texts.setdefault("client_certificate_id", {})[row] = chain.leaf.certificate_id
                 texts.setdefault("client_chain", {})[row] = described(chain)
+                texts.setdefault("client_invalid", {})[row] = invalid(chain, int(started[row]))
                 truths.setdefault("client_chain_valid", {})[row] = validity(chain.path, int(started[row]))
         if one.server:
             chain = certificates.chain(message_of(one.server))
@@ -55,6 +56,7 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
                 "authentication": "post-quantum" if is_new else "classical",
                 "chain": described(chain),
                 "lifetime": lifetime(chain),
+                "invalid": invalid(chain, int(started[row])),
             }
             for name, text in stated.items():
                 texts.setdefault(name, {})[row] = text
@@ -62,7 +64,8 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
             for name, path in (("certificate_valid", [leaf]), ("chain_valid", chain.path)):
                 truths.setdefault(name, {})[row] = validity(path, int(started[row]))
     asked_texts: dict[str, Any] = {
-        name: _with_texts(getattr(columns, name), texts.pop(name, {})) for name in ("chain", "client_chain", "lifetime")
+        name: _with_texts(getattr(columns, name), texts.pop(name, {}))
+        for name in ("chain", "client_chain", "lifetime", "invalid", "client_invalid")
     }
     asked_truths: dict[str, Any] = {
         name: _with_truths(getattr(columns, name), truths.pop(name, {}))
