@@ -176,6 +176,92 @@ def octets(random: Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
+DEEPEST_DER = 20
+TAGS = (0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x16, 0x17, 0x18, 0x1E, 0x30, 0x31, 0x80, 0x82, 0xA0, 0xA3)
+CONTENTS = (
+    b"",
+    b"\0",
+    b"\xff",
+    b"\x80" * 20,
+    b"\x7f" + b"\xff" * 600,
+    b"20491231235960Z",
+    b"99991231235959Z",
+    b"500101000000Z",
+)
+Element = tuple[int, "bytes | list[Element]"]
+
+
+def der(random: Random, data: bytes) -> bytes:
+    """DER with elements replaced, removed, copied or of other tags, whose lengths fit; now and then such as do not."""
+    if random.random() < 0.15:
+        return octets(random, data)
+    top = _elements(data, 0)
+    for _ in range(random.randint(1, 4)):
+        lists = _lists(top)
+        chosen = random.choice(lists)
+        at = random.randrange(len(chosen))
+        tag, inner = chosen[at]
+        match random.randrange(9):
+            case 0:
+                chosen[at] = random.choice(TAGS), inner
+            case 1 if len(chosen) > 1:
+                del chosen[at]
+            case 2:
+                chosen[at:at] = [chosen[at]] * random.choice((1, 2, 50))
+            case 3:
+                other = random.choice(lists)
+                chosen[at] = copy.deepcopy(random.choice(other))
+            case 4:
+                chosen[at] = tag, random.choice(CONTENTS)
+            case 5:
+                for _ in range(random.choice((1, 2, 40))):
+                    chosen[at] = random.choice((0x30, 0xA0, 0x31)), [chosen[at]]
+            case _ if isinstance(inner, bytes):
+                chosen[at] = tag, octets(random, inner)
+            case _:
+                inner[:] = inner[::-1]
+    return _encoded(top)
+
+
+def _elements(data: bytes, depth: int) -> list[Element]:
+    """The elements of DER, what holds others as lists. Raises IndexError for what is none."""
+    found: list[Element] = []
+    at = 0
+    while at < len(data):
+        tag, size, at = data[at], data[at + 1], at + 2
+        if size & 0x80:
+            at += size & 0x7F
+            size = int.from_bytes(data[at - (size & 0x7F) : at], "big")
+        inner = data[at : at + size]
+        if len(inner) < size:
+            raise IndexError
+        at += size
+        try:
+            holds = depth < DEEPEST_DER and (tag & 0x20 or tag == 0x04)
+            found.append((tag, _elements(inner, depth + 1) if holds and inner else inner))
+        except IndexError:
+            found.append((tag, inner))
+    return found
+
+
+def _lists(elements: list[Element]) -> list[list[Element]]:
+    found = [elements]
+    for _, inner in elements:
+        if isinstance(inner, list):
+            found += _lists(inner)
+    return [one for one in found if one]
+
+
+def _encoded(elements: list[Element]) -> bytes:
+    parts: list[bytes] = []
+    for tag, inner in elements:
+        body = inner if isinstance(inner, bytes) else _encoded(inner)
+        size = len(body).to_bytes((len(body).bit_length() + 7) // 8 or 1, "big")
+        length = size if len(body) < 0x80 else bytes([0x80 | len(size)]) + size
+        parts += [bytes([tag]), length, body]
+    return b"".join(parts)
+
+
 def _cell(random: Random, kind: pa.DataType) -> Any:
     if pa.types.is_timestamp(kind) or pa.types.is_integer(kind):
         return random.choice((0, 1, -1, 1 << 31, 1 << 53, 1 << 62, (1 << 63) - 1, -(1 << 63), None))

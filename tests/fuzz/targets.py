@@ -326,6 +326,7 @@ DECODERS = {
     "quic": Target("quic", decoders.make_quic, decoders.read_quic),
     "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls, glance=decoders.glance_at_dtls),
     "seal": Target("seal.sig", decoders.make_seal, decoders.read_seal),
+    "stamp": Target("a.tsr", decoders.make_stamp, decoders.read_stamp),
     "signers": Target("signers", of_text(seeds.SIGNERS), key_files.signers),
     "signature": Target("request", decoders.make_signature, decoders.read_signature),
     "archive": Target("a.bin", packed_archives.make, packed_archives.read),

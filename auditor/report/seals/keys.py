@@ -27,6 +27,16 @@ OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 TIMES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by their length
 
 
+def _is_listed(text: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a list of patterns has a text, as OpenSSH reads it (ssh_config(5), PATTERNS): one with ``!`` excludes it."""
+
+    def fits(pattern: str) -> bool:
+        return fnmatchcase(text, pattern.replace("[", "[[]"))  # which begins no set there
+
+    excluded = any(fits(one[1:]) for one in patterns if one.startswith("!"))
+    return not excluded and any(fits(one) for one in patterns if not one.startswith("!"))
+
+
 @dataclass(frozen=True)
 class Signer:
     """A key, and what it is allowed to sign: whose it is, for which purposes, and when."""
@@ -39,7 +49,7 @@ class Signer:
 
     def refusal(self, namespace: str, now: datetime) -> str | None:
         """Why the key does not count for a purpose at a time; None where it does."""
-        if not any(fnmatchcase(namespace, pattern) for pattern in self.namespaces):
+        if not _is_listed(namespace, self.namespaces):
             return f"this key may sign {', '.join(self.namespaces)} only"
         if self.after is not None and now < self.after:
             return f"this key counts from {self.after:%Y-%m-%d %H:%M:%S} UTC"
