@@ -87,10 +87,9 @@ def verify_command(
     whom it has to be; 2: a capture is not there, or there is nothing to verify by.
     """
     from auditor.cli.terminal import show_verified
-    from auditor.report.seals.sealed import Proofs
     from auditor.report.verify import CAPTURES, verify_folder
 
-    verified = list(verify_folder(folder, capture or (), Proofs(key, response, authorities)))
+    verified = list(verify_folder(folder, capture or (), key, response, authorities))
     show_verified(verified)
     if any(same is False for _, same, _ in verified):
         raise typer.Exit(FINDINGS)

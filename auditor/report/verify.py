@@ -17,8 +17,9 @@ NOTHING = Proofs()
 CAPTURES = "all captures"  # where nothing can be said of any
 
 
-def verify_folder(folder: Path, captures: Sequence[Path], proofs: Proofs) -> Iterator[Verified]:
-    """As ``verify``, also of results whose manifest was damaged or is of another version: the files are all that is asked of them."""
+def verify_folder(folder: Path, captures: Sequence[Path], *given: Path | None) -> Iterator[Verified]:
+    """As ``verify``, also of results whose manifest was damaged or is of another version; ``given``: what ``Proofs`` has."""
+    proofs = Proofs(*given)
     try:
         result = Results(folder, captures)
     except AuditError as error:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from auditor.border import gate
 from auditor.errors import AuditError, shown
 from auditor.report.seals import sshsig
 from auditor.report.seals.sshsig import PrivateKey
@@ -60,13 +61,11 @@ class Signer:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        return gate.content(path, MOST_BYTES)
     except OSError as error:
         raise AuditError(f"{shown(path)}: {error.strerror}") from error
-    if len(data) > MOST_BYTES:
-        raise AuditError(f"{shown(path)}: is too large for a file of keys")
-    return data
+    except gate.RefusedError as error:
+        raise AuditError(f"{shown(path)}: {error}") from error
 
 
 def private(path: Path, passphrase: Callable[[], str | None]) -> PrivateKey:

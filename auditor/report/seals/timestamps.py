@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.border import gate
 from auditor.errors import AuditError, shown
 from auditor.machine.installing import install
 from auditor.tls.der import elements
@@ -45,10 +46,11 @@ def request(message: bytes) -> bytes:
 def read(path: Path) -> bytes:
     """A response, or certificates. Raises AuditError."""
     try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES)
+        return gate.content(path, MOST_BYTES)
     except OSError as error:
         raise AuditError(f"{shown(path)}: {error.strerror}") from error
+    except gate.RefusedError as error:
+        raise AuditError(f"{shown(path)}: {error}") from error
 
 
 def _parsed(response: bytes) -> "TimeStampResponse":
