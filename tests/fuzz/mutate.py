@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import re
+import struct
 from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache
@@ -12,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from auditor.decode.layers import ETHERTYPES, IP_PROTOCOLS, LINK_TYPES, UDP_TUNNELS
 
 TEXTS = [
     *("", " ", "\0", "-", "?", "x" * 5000, "\x1b[31mred", "\x9b2J", "\u202egnp", "\u200b", "\ufeff", "\ud800", "a\nb", "a\tb"),
@@ -173,6 +176,80 @@ def octets(random: Random, data: bytes) -> bytes:
                 changed[at:at] = changed[at : at + random.choice((1, 4, 40))]
             case 6 if random.random() < 0.3:
                 del changed[at:]
+    return bytes(changed)
+
+
+RECORD = 16  # bytes of a record's header in a pcap
+LINKS = (*LINK_TYPES, 65535)  # kinds of links
+# Numbers by which packets are told: of what follows a header, and of ports.
+WORDS = (*ETHERTYPES, *UDP_TUNNELS, *(53, 80, 179, 443, 853, 1194, 1433, 3306, 3389, 5432), *IP_PROTOCOLS)
+
+
+def frames(random: Random, data: bytes, other: bytes) -> bytes:
+    """A pcap whose packets are changed, cut, lost, there twice, in another order or among those of ``other``, in records that fit."""
+    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    packets, head = _packets(data, order), bytearray(data[:24])
+    for _ in range(random.randint(1, 6)):
+        at = random.randrange(len(packets)) if packets else 0
+        match random.randrange(12):
+            case 0 if packets:
+                del packets[at]
+            case 1 if packets:
+                packets.insert(random.randrange(len(packets)), packets[at])
+            case 2 if packets:
+                to = random.randrange(len(packets))
+                packets[at], packets[to] = packets[to], packets[at]
+            case 3:
+                more = _packets(other, order if other[:4] == data[:4] else "")
+                begin = random.randrange(len(more) + 1)
+                packets[at:at] = more[begin : begin + random.choice((1, 3, 20))]
+            case 4 if packets:
+                time, frame, length = packets[at]
+                packets[at] = time, frame[: random.randrange(len(frame) + 1)], length
+            case 5 if packets:
+                time, frame, length = packets[at]
+                end = random.randrange(len(frame) + 1)
+                tail = random.choice(packets)[1]
+                packets[at] = time, frame[:end] + tail[random.randrange(len(tail) + 1) :], length
+            case 6 if packets:
+                packets[at] = random.choice(packets)[0], *packets[at][1:]
+            case 7 if random.random() < 0.2:
+                head[20:24] = struct.pack(f"{order}I", random.choice(LINKS))
+            case _ if packets:
+                time, frame, length = packets[at]
+                # Most of what is decided is decided by the first bytes of headers and of what they carry.
+                begin = min(len(frame), random.choice((0, 12, 14, 34, 42, 54, 66, random.randrange(len(frame) + 1))))
+                packets[at] = time, frame[:begin] + _like(random, frame[begin:]), length
+    body = (
+        time + struct.pack(f"{order}II", len(frame), max(length, len(frame))) + frame for time, frame, length in packets
+    )
+    return bytes(head) + b"".join(body)
+
+
+def _packets(data: bytes, order: str) -> list[tuple[bytes, bytes, int]]:
+    """The packets of a pcap: their times, what was kept of them, and how long they were; none without an order."""
+    found, at = [], 24
+    while order and at + RECORD <= len(data):
+        kept, length = struct.unpack(f"{order}II", data[at + 8 : at + RECORD])
+        found.append((data[at : at + 8], data[at + RECORD : at + RECORD + kept], length))
+        at += RECORD + kept
+    return found
+
+
+def _like(random: Random, data: bytes) -> bytes:
+    """Bytes of which few are others, most of them as many."""
+    if random.random() < 0.2:
+        return octets(random, data)
+    changed = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        width = random.choice((1, 1, 1, 2, 2, 3, 4))
+        if len(changed) >= width:
+            at = random.randrange(min(len(changed) - width + 1, random.choice((16, 64, 4096))))
+            number = int.from_bytes(changed[at : at + width], "big")
+            number = random.choice(
+                (number + 1, number - 1, 0, -1, number << 1, random.randrange(1 << 32), len(changed))
+            )
+            changed[at : at + width] = (number & ((1 << 8 * width) - 1)).to_bytes(width, "big")
     return bytes(changed)
 
 
