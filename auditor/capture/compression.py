@@ -199,8 +199,8 @@ def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 def damage() -> tuple[type[BaseException], ...]:
-    """The exception types that mean damaged compressed input."""
-    kinds: list[type[BaseException]] = list(DAMAGE)
+    """The exception types that mean damaged compressed input, or no file."""
+    kinds: list[type[BaseException]] = [*DAMAGE, gate.RefusedError]
     with contextlib.suppress(ImportError):
         kinds.append(importlib.import_module("zstandard").ZstdError)
     return tuple(kinds)
@@ -219,7 +219,7 @@ def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> byt
             packing = compression_of(file.read(LONGEST_MAGIC))
             file.seek(0)
             data = _read(open_compressed(file, packing) if packing else file, largest + 1 if most is None else most)
-    except (*damage(), gate.RefusedError) as error:
+    except damage() as error:
         raise InputError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from error
     if most is None and len(data) > largest:
         raise InputError(f"{shown(path)}: more than {largest / MIB:,.0f} MiB when unpacked; {LARGER}")
@@ -237,7 +237,7 @@ def streamed(path: Path, size: int) -> Iterator[bytes]:
             stream = open_compressed(file, packing) if packing else file
             while part := _read(stream, size):
                 yield part
-    except (*damage(), gate.RefusedError) as error:
+    except damage() as error:
         raise InputError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -253,7 +253,7 @@ def beginning(path: Path, size: int) -> bytes:
     try:
         with gate.opened(path) as file:
             return beginning_of_stream(file, size)
-    except (*damage(), gate.RefusedError) as error:
+    except damage() as error:
         raise InputError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from error
 
 
