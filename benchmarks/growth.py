@@ -21,7 +21,7 @@ from rich.table import Table
 
 import auditor
 from auditor.stores import client
-from benchmarks import bombs
+from benchmarks import bombs, more_bombs
 
 MOST = 1.1
 STEPS = (1, 2, 4)
@@ -134,6 +134,16 @@ DIMENSIONS = (
     Dimension(bombs.fragments, 20_000),
     Dimension(bombs.arps, 20_000),
     Dimension(bombs.bgp, 20_000),
+    Dimension(more_bombs.announcements, 100_000),
+    Dimension(more_bombs.neighbours, 50_000),
+    Dimension(more_bombs.reuse, 50_000),
+    Dimension(more_bombs.questions, 50_000),
+    Dimension(more_bombs.dtls, 10_000),
+    Dimension(more_bombs.requests, 2_000),
+    Dimension(more_bombs.pipelined, 4_000),
+    Dimension(more_bombs.fields, 10_000),
+    Dimension(more_bombs.archive, 1_000, "zip"),
+    Dimension(more_bombs.mrt, 100_000, "mrt", routes),
     Dimension(bombs.interfaces, 8_000, "pcapng"),
     Dimension(bombs.secrets, 10_000, "pcapng"),
     Dimension(bombs.topology, 2_000, "toml", topology),

@@ -318,21 +318,24 @@ def test_what_cannot_be_read_in_a_folder_is_said(tmp_path: Path) -> None:
     (folder / "dangling.pcap").symlink_to("nowhere")
     (folder / "circle.pcap").symlink_to("circle.pcap")
     (folder / "null.pcap").symlink_to("/dev/zero")
+    (folder / "kernel.pcap").symlink_to("/proc/kmsg")  # waits for messages as long as there are none
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     (folder / "notes.txt").symlink_to("nowhere")  # named like no capture: nobody asked for it
     os.mkfifo(folder / "pipe.pcap")
     (folder / "closed").chmod(0)
     expected = {"dangling": "a link to what is not there", "circle": "symbolic links", "null": "a device, not a file"}
-    expected |= {"linked": "not followed", "pipe": "a pipe, not a file"}
+    expected |= {"linked": "not followed", "pipe": "a pipe, not a file", "kernel": "a file of the kernel"}
     if os.geteuid() != 0:  # who may read everything
         expected |= {"closed": "cannot be listed", "locked": "Permission denied"}
     try:
         results = [auditor.audit(folder)]
         expected_of_pattern = {name: words for name, words in expected.items() if name not in ("linked", "closed")}
         results.append(auditor.audit(folder / "*.pcap"))
+        results.append(auditor.audit([folder / "good.pcap", folder / "circle.pcap"]))
     finally:
         (folder / "closed").chmod(0o755)
-    for result, errors in zip(results, (expected, expected_of_pattern), strict=True):
+    circle = {"circle": expected["circle"]}
+    for result, errors in zip(results, (expected, expected_of_pattern, circle), strict=True):
         assert "good.pcap" in "".join(result.captures["capture"])
         assert len(result.errors) == len(errors)
         for name, words in errors.items():

@@ -2,8 +2,12 @@
 
 import hashlib
 import math
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from auditor.tls import certificates
 from auditor.tls.certificate_columns import _invalid, lifetime, validity
 from auditor.tls.dh_groups import LENGTHS, group_of, known_primes
 from tests import wire
+from tests.conftest import HANG
 
 NAME = "pinpoint.us-east-1.amazonaws.com"
 SEEN = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)  # when wire.pcap's packets begin
@@ -447,3 +452,19 @@ def test_absurd_exponents_are_not_calculated_with(bits: int, self_signed: bool |
     assert parsed.exponent == str(exponent)
     assert parsed.self_signed is self_signed
     assert ("larger than any in use" in (parsed.problem or "")) is (self_signed is None)
+
+
+def test_what_libraries_warn_of_is_not_said(tmp_path: Path) -> None:
+    """A certificate whose names are not as long as they have to be puts no warning of a library among what is said."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        country = x509.NameAttribute(NameOID.COUNTRY_NAME, "A", _validate=False)
+    odd = x509.Name([country, *named("odd")])
+    built = x509.CertificateBuilder().subject_name(odd).issuer_name(odd).public_key(LEAF.public_key()).serial_number(1)
+    der = built.not_valid_before(SEEN).not_valid_after(SEEN + timedelta(days=1)).sign(LEAF, hashes.SHA256())
+    talk = wire.Talk().open().play(handshake(der.public_bytes(Encoding.DER)))
+    path = wire.write(tmp_path, wire.pcap(talk.packets))
+    command = [sys.executable, "-m", "auditor", "pcap", str(path), "-q", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG)
+    assert auditor.load(tmp_path / "out").certificates["subject"][0].endswith("C=A")
+    assert "arning" not in done.stderr

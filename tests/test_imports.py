@@ -63,9 +63,10 @@ CLI_NEEDS = {
     "auditor.report.overview": "needs no pandas",
     "auditor.report.plain": "says what findings are about",
     "auditor.report.problems": "needs no pandas",
-    "auditor.report.proof": "needs no pandas",
     "auditor.report.fetched": "removes what was fetched",
+    "auditor.report.proof": "needs no pandas",
     "auditor.report.results": "needs no pandas",
+    "auditor.report.verify": "needs no manifest",
     "auditor.report.who": "needs no pandas",
     "auditor.requests.decrypt": "names a type",
 }

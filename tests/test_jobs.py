@@ -1,5 +1,7 @@
 """Several processes that audit together: real ones, which end, die and are asked to stop."""
 
+import errno
+import multiprocessing
 import os
 import shutil
 import signal
@@ -15,7 +17,7 @@ import psutil
 import pytest
 
 import auditor
-from auditor.audit import chosen, killed, parallel, start, workers
+from auditor.audit import chosen, killed, parallel, shares, start, worker, workers
 from auditor.capture.inputs import Input
 from auditor.errors import AuditError, InputError
 from auditor.machine import packed
@@ -221,3 +223,21 @@ def test_a_folder_that_was_prepared_is_not_gone_on_from(tmp_path: Path) -> None:
         assert not parallel._fits(marks, options, shutil.copytree(folder, tmp_path / "copy"))
         packed.write(folder / killed.PLAN, parallel.PLAN_KIND, marks | {"seal": "00" * 32}, {})
         assert not parallel._fits(marks, options, folder)
+
+
+def test_a_disk_that_fills_up_under_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker cannot write is said with the place of the results: such an error names no file."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setitem(worker.PIECES, "judge", fail)
+    plan = shares.SharePlan((), Options(), 2, tmp_path / "results" / ".audit-1", 1 << 30, 1 << 20)
+    asking, serving = multiprocessing.Pipe()
+    with asking, serving:
+        asking.send(("judge", (plan,)))
+        asking.send(None)
+        with suppress(TypeError):  # nothing is asked for any more
+            worker.serve(serving)
+        kind, (error, words) = asking.recv()
+    assert (kind, error, words) == (worker.FAILED, AuditError, f"{tmp_path / 'results'}: {os.strerror(errno.ENOSPC)}")

@@ -18,6 +18,7 @@ from auditor.report.seals import keys, sshsig
 from auditor.report.seals.sealed import NAMESPACE
 from tests.conftest import HANG
 from tests.test_outputs import made, work
+from tests.time_stamps import Authority, openssl
 
 __all__ = ["made", "work"]
 KINDS: dict[str, Callable[[], sshsig.PrivateKey]] = {
@@ -140,6 +141,9 @@ def test_other_keys(work: Path, pair: tuple[Path, Path]) -> None:
         ('valid-before="20200101000000Z",namespaces="*"', "counted until 2020-01-01 00:00:00"),
         ('valid-after="21000101Z"', "counts from 2100-01-01"),
         ('namespaces="traffic-auditor",valid-after="202001011200"', None),
+        ('namespaces="!traffic-auditor,*"', "may sign !traffic-auditor, * only"),
+        ('namespaces="!git,traffic-*"', None),
+        ('namespaces="[t]raffic-auditor"', "may sign [t]raffic-auditor only"),
     ],
 )
 def test_what_a_key_is_allowed(work: Path, pair: tuple[Path, Path], options: str, words: str | None) -> None:
@@ -247,70 +251,6 @@ def test_times_of_allowed_signers() -> None:
     assert signer.refusal(NAMESPACE, datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=9)) is not None
 
 
-AUTHORITY = """
-[req]
-distinguished_name = name
-[name]
-[ca]
-basicConstraints = critical,CA:true
-keyUsage = critical,keyCertSign
-[tsa]
-basicConstraints = CA:false
-keyUsage = critical,digitalSignature
-extendedKeyUsage = critical,timeStamping
-[ts]
-serial = serial
-signer_digest = sha256
-default_policy = 1.2.3.4.1
-digests = sha256, sha384, sha512
-ess_cert_id_alg = sha256
-"""
-
-
-def openssl(*arguments: object) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-class Authority:
-    """A time stamp authority of openssl's, with a certificate of a root of its own."""
-
-    def __init__(self, folder: Path, kind: str) -> None:
-        self.folder = folder
-        folder.mkdir()
-        (folder / "cnf").write_text(AUTHORITY)
-        (folder / "serial").write_text("01")
-        new = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        common = ["-nodes", "-config", folder / "cnf", *new]
-        root = ["-x509", "-keyout", folder / "ca.key", "-out", self.root, "-subj", "/CN=Root", "-extensions", "ca"]
-        openssl("req", *common, *root)
-        openssl("req", *common, "-keyout", folder / "key", "-out", folder / "csr", "-subj", "/CN=Authority")
-        by = ["-CA", self.root, "-CAkey", folder / "ca.key", "-CAcreateserial", "-extfile", folder / "cnf"]
-        openssl("x509", "-req", "-in", folder / "csr", *by, "-extensions", "tsa", "-out", folder / "tsa.pem")
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "ca.pem"
-
-    def answer(self, request: Path, response: Path, *more: object) -> None:
-        settings = self.folder / "ts.cnf"
-        settings.write_text(AUTHORITY.replace("serial = serial", f"serial = {self.folder / 'serial'}"))
-        signer = ["-signer", self.folder / "tsa.pem", "-inkey", self.folder / "key"]
-        openssl(
-            "ts",
-            "-reply",
-            "-config",
-            settings,
-            "-section",
-            "ts",
-            "-queryfile",
-            request,
-            *signer,
-            *more,
-            "-out",
-            response,
-        )
-
-
 @pytest.mark.parametrize("kind", ["rsa", "ec"])
 def test_time_stamps(work: Path, pair: tuple[Path, Path], kind: str) -> None:
     """What an authority answers to a request proves when results were there, to those who believe that authority."""
@@ -360,3 +300,27 @@ def test_time_stamps_of_something_else(work: Path) -> None:
     with pytest.raises(auditor.AuditError, match="No such file"):
         seals(timestamp_response=work / "nowhere")
     assert "where nothing else may be" in audit("sign", "results", "--timestamp-request", "results/request").stderr
+
+
+def test_time_stamps_of_other_digests(work: Path) -> None:
+    """A stamp of a digest that proves nothing any more is said to be one, and not to be of something else."""
+    authority = Authority(work / "tsa", "rsa")
+    openssl("ts", "-query", "-data", f"results/{CUSTODY}", "-sha1", "-out", "request")
+    authority.answer(work / "request", work / "answer.tsr", digests="sha1")
+    for command in ("sign", "verify"):
+        done = audit(command, "results", "--timestamp-response", "answer.tsr")
+        assert done.returncode == 2
+        assert "of a digest that is not accepted (1.3.14.3.2.26)" in done.stderr
+
+
+def test_a_stamp_that_somebody_put_there(work: Path) -> None:
+    """What is no time stamp, beside results, is said to be none, and hides nothing else that was changed."""
+    (work / "results" / STAMP).write_bytes(b"\x30\x03\x02\x01\x00")
+    with (work / "results" / "flows.parquet").open("ab") as file:
+        file.write(b"x")
+    changed = {name: why for name, same, why in auditor.Audit("results").verify() if same is False}
+    assert set(changed) == {"flows.parquet", STAMP}
+    assert "is no response" in changed[STAMP]
+    said: list[str] = []
+    auditor.Audit.load("results", say=said.append)
+    assert len(said) == 2

@@ -1,5 +1,6 @@
 """``audit verify`` holds against people: every file and none besides, and captures wherever they are."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -169,3 +170,30 @@ def test_loading_says_what_was_changed(work: Path) -> None:
     auditor.Audit.load("results", say=said.append)
     assert len(said) == 1
     assert "there is nothing to verify the results by" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [({"format": 2}, 2), ({"format": 2, "relisted": False}, 1), ({"counts": None}, 2)]
+)
+def test_a_manifest_that_this_version_cannot_read(work: Path, change: dict[str, Any], code: int) -> None:
+    """Files are verified by their list also where the manifest is of another version, or damaged; captures cannot be."""
+    path = work / "results" / "audit.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    if "relisted" not in change:
+        relist(sha256=listed()["sha256"] | {"audit.json": hashlib.sha256(path.read_bytes()).hexdigest()})
+    done = verify()
+    assert done.returncode == code
+    assert ("CHANGED" in done.stdout) == (code == 1)
+    assert "another version, or damaged" in " ".join(done.stdout.split())
+    assert ("all captures could not be looked at" in done.stderr) == (code == 2)
+
+
+def test_another_version_may_have_had_other_tables(work: Path) -> None:
+    """A table that no list of that version has is not missed; the manifest always is."""
+    names = ("witnesses.parquet", "audit.json")
+    for name in names:
+        (work / "results" / name).unlink()
+    relist(auditor="0.0.1", sha256={one: digest for one, digest in listed()["sha256"].items() if one not in names})
+    done = verify()
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines() if "CHANGED" in line] == ["audit.json"]

@@ -228,14 +228,15 @@ def _is_same(one: Mapping[str, Any], item: Input) -> bool:
 
 
 def is_done(past: EarlierWork, options: Options, folder: Path) -> bool:
-    """Whether the results in a folder are those of this audit: made with the same files and options, and unchanged."""
+    """Whether the results in a folder are those of this user's audit: made with the same files and options, and unchanged."""
     if past.replay is None or past.marks != audit_settings.marks(options):
         return False
     try:
-        listed = custody.read(folder).files
+        listed = custody.read(folder)
     except AuditError:
         return False
-    return all(custody.is_same(folder / name, listed.get(name)) for name in {*custody.LISTED, *listed})
+    names = {*custody.LISTED, *listed.files}
+    return listed.is_own and all(custody.is_same(folder / name, listed.files.get(name)) for name in names)
 
 
 def _say(options: Options, words: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from auditor.audit import followed, shares
 from auditor.border.gate import RefusedError
-from auditor.errors import AuditError
+from auditor.errors import AuditError, shown
 from auditor.machine import isolated, kernel, memory, objects
 
 PIECES: dict[str, Callable[..., Any]] = {"follow": followed.follow, "judge": shares.judge}
@@ -47,7 +47,8 @@ def serve(connection: Connection) -> None:
         except RefusedError as error:
             answer = FAILED, (AuditError, f"what workers hand to each other is {error}")
         except OSError as error:
-            answer = FAILED, (AuditError, f"{error.filename or 'a file'}: {error.strerror or error}")
+            where = shown(error.filename or arguments[0].folder.parent)  # what is written has no name in errors
+            answer = FAILED, (AuditError, f"{where}: {error.strerror or error}")
         connection.send(answer)
 
 

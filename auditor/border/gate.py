@@ -80,7 +80,7 @@ def opened(path: str | Path) -> BufferedReader:
 def content(path: str | Path, most: int = LARGEST) -> bytes:
     """All of a file, opened so. Raises RefusedError besides where it is larger than ``most`` bytes."""
     with opened(path) as file:
-        data = file.read(most + 1)
+        data = file.read(most + 1) or b""  # None of what would have to be waited for
     if len(data) > most:
         raise RefusedError(f"more than {most >> 20} MiB")
     return data

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
+from auditor.border import gate
 from auditor.capture import folders
 from auditor.capture.blocks import WALKS, PackedBlocks
 from auditor.capture.rescue import Rescuer
@@ -198,8 +199,8 @@ def open_compressed(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 def damage() -> tuple[type[BaseException], ...]:
-    """The exception types that mean damaged compressed input."""
-    kinds: list[type[BaseException]] = list(DAMAGE)
+    """The exception types that mean damaged compressed input, or no file."""
+    kinds: list[type[BaseException]] = [*DAMAGE, gate.RefusedError]
     with contextlib.suppress(ImportError):
         kinds.append(importlib.import_module("zstandard").ZstdError)
     return tuple(kinds)
@@ -212,14 +213,14 @@ def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> byt
     """
     largest = min(largest, LARGEST)
     if (refusal := folders.refusal(path)) is not None:
-        raise InputError(f"{path}: {refusal}")
+        raise InputError(f"{shown(path)}: {refusal}")
     try:
-        with path.open("rb") as file:
+        with gate.opened(path) as file:
             packing = compression_of(file.read(LONGEST_MAGIC))
             file.seek(0)
             data = _read(open_compressed(file, packing) if packing else file, largest + 1 if most is None else most)
     except damage() as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from error
     if most is None and len(data) > largest:
         raise InputError(f"{shown(path)}: more than {largest / MIB:,.0f} MiB when unpacked; {LARGER}")
     return data
@@ -228,16 +229,16 @@ def unpacked(path: Path, most: int | None = None, largest: int = LARGEST) -> byt
 def streamed(path: Path, size: int) -> Iterator[bytes]:
     """The bytes of a file, packed or not, ``size`` at a time. Raises InputError naming the file."""
     if (refusal := folders.refusal(path)) is not None:
-        raise InputError(f"{path}: {refusal}")
+        raise InputError(f"{shown(path)}: {refusal}")
     try:
-        with path.open("rb") as file:
+        with gate.opened(path) as file:
             packing = compression_of(file.read(LONGEST_MAGIC))
             file.seek(0)
             stream = open_compressed(file, packing) if packing else file
             while part := _read(stream, size):
                 yield part
     except damage() as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def allowed(path: Path, allowance: Allowance, factor: int) -> bytes:
@@ -250,10 +251,10 @@ def allowed(path: Path, allowance: Allowance, factor: int) -> bytes:
 def beginning(path: Path, size: int) -> bytes:
     """The first bytes of a file, of what is inside where it is packed, also more than once. Raises InputError naming the file."""
     try:
-        with path.open("rb") as file:
+        with gate.opened(path) as file:
             return beginning_of_stream(file, size)
     except damage() as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise InputError(f"{shown(path)}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def beginning_of_stream(stream: BinaryIO, size: int) -> bytes:

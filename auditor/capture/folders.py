@@ -7,6 +7,8 @@ from pathlib import Path
 
 from auditor.border.gate import kind_of
 
+KERNEL = ("/proc/", "/sys/")
+
 
 def refusal(path: Path) -> str | None:
     """Why a path is no file, in words; None where it is one, which may still be another user's alone.
@@ -14,14 +16,17 @@ def refusal(path: Path) -> str | None:
     It is not opened to find out: to open a pipe could wait for ever.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except OSError as error:
         is_dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
         return "a link to what is not there" if is_dangling else error.strerror or str(error)
     except ValueError:
         return "a name that no file can have"
-    kind = kind_of(mode)
-    return None if kind is None else f"{kind}, not a file"
+    if (kind := kind_of(status.st_mode)) is not None:
+        return f"{kind}, not a file"
+    # Some of these are waited for without end, as /proc/kmsg (proc(5)); a link to one may have been put there.
+    is_of_kernel = not status.st_size and os.path.realpath(path).startswith(KERNEL)
+    return "a file of the kernel, which is no evidence" if is_of_kernel else None
 
 
 def is_missing(path: Path) -> bool:

@@ -259,7 +259,8 @@ def _files_of(argument: str, say: Callable[[str], object] | None) -> list[tuple[
             say(passed_over)
         return files
     if not folders.is_missing(path):
-        return [(path, None)]
+        # What cannot be looked at is refused; pipes that the user names are read.
+        return [(path, None if os.access(path, os.F_OK) else folders.refusal(path))]
     if "\0" in argument:
         raise InputError(f"{argument}: a name that no file can have")
     matches = sorted(Path(match) for match in glob.glob(argument, recursive=True))

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,10 @@ def main() -> None:
         from auditor.machine import writing
 
         writing.open_standard_files()
+    if not sys.warnoptions:
+        warnings.simplefilter(
+            "ignore"
+        )  # of libraries, about certificates of strangers; they are for who writes programs
     sys.setswitchinterval(SWITCH_INTERVAL)
     _open_many_files()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin

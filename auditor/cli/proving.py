@@ -86,15 +86,17 @@ def verify_command(
     code 0: all is there and unchanged, and nothing else is; 1: something changed, is missing or was added, or is not signed by
     whom it has to be; 2: a capture is not there, or there is nothing to verify by.
     """
-    from auditor import Audit
     from auditor.cli.terminal import show_verified
+    from auditor.report.verify import CAPTURES, verify_folder
 
-    verified = Audit(folder, captures=capture or ()).verify(key, response, authorities)
+    verified = list(verify_folder(folder, capture or (), key, response, authorities))
     show_verified(verified)
     if any(same is False for _, same, _ in verified):
         raise typer.Exit(FINDINGS)
     unknown = [name for name, same, _ in verified if same is None and (response is None or name != shown(response))]
-    if unknown:
+    if CAPTURES in unknown:
+        say(f"{CAPTURES} {verified[-1][2]}")
+    elif unknown:
         say(
             f"{counted(len(unknown), 'capture')} could not be verified, as {unknown[0]}; --capture says where they are now"
         )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from auditor.border import gate
 from auditor.border.text import tidy
 from auditor.errors import AuditError, located, shown
-from auditor.machine import writing
+from auditor.machine import own, writing
 from auditor.report import files, shape
 from auditor.report.results import MANIFEST
 from auditor.tables.schema import TABLES
@@ -55,6 +55,11 @@ class Listed(NamedTuple):
         return known if isinstance(known, dict) else {}
 
     @property
+    def is_own(self) -> bool:
+        """Whether an audit of this user wrote what is listed: digests alone could be anybody's."""
+        return own.is_own(_sealed(self.files), self.whole.get("seal"))
+
+    @property
     def all(self) -> dict[str, str]:
         return self.files | self.added
 
@@ -78,6 +83,7 @@ def contents(
 
     from auditor.data import __version__
 
+    digests = {name: files.sha256(path) for name, path in sorted(files_of.items())}
     return {
         "format": 1,
         "auditor": __version__,
@@ -86,8 +92,13 @@ def contents(
         "began": began,
         "ended": ended,
         "captures": captures,
-        "sha256": {name: files.sha256(path) for name, path in sorted(files_of.items())},
+        "sha256": digests,
+        "seal": own.seal(_sealed(digests)) if KEPT in digests else None,  # an audit may take them for its own results
     }
+
+
+def _sealed(digests: dict[str, str]) -> bytes:
+    return b"results " + json.dumps(digests, sort_keys=True).encode()
 
 
 def _place(name: str, to: Path) -> dict[str, str | None]:

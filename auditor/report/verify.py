@@ -1,17 +1,37 @@
 """Whether results and captures are what they were: every file, and none besides."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from auditor.capture.archives import TROUBLE
+from auditor.data import __version__
 from auditor.errors import AuditError, InputError, shown
 from auditor.report import custody, files, originals, partitions
-from auditor.report.results import Results
+from auditor.report.results import MANIFEST, Results
 from auditor.report.seals import sealed
 from auditor.report.seals.sealed import Proofs, Verified
 
 NOTHING = Proofs()
+CAPTURES = "all captures"  # where nothing can be said of any
+
+
+def verify_folder(folder: Path, captures: Sequence[Path], *given: Path | None) -> Iterator[Verified]:
+    """As ``verify``, also of results whose manifest was damaged or is of another version; ``given``: what ``Proofs`` has."""
+    proofs = Proofs(*given)
+    try:
+        result = Results(folder, captures)
+    except AuditError as error:
+        try:
+            yield from verify_results(folder)
+        except AuditError:  # no results, or in a store
+            raise error from None
+        yield from sealed.verify(folder, proofs)
+        yield CAPTURES, None, f"could not be looked at: {error}"
+    else:
+        yield from verify(result, proofs)
+        result.close()
 
 
 def verify(result: Results, proofs: Proofs = NOTHING) -> Iterator[Verified]:
@@ -36,6 +56,8 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
     """
     custody_list = custody.read(folder)
     listed = custody_list.all
+    # Another version may have had other tables.
+    needed = custody.NEEDED if custody_list.whole.get("auditor") == __version__ else (MANIFEST,)
     for name, digest in listed.items():
         if name in without:
             continue
@@ -49,7 +71,7 @@ def verify_results(folder: Path, without: Collection[str] = ()) -> Iterator[Veri
         there = {entry.name for entry in folder.iterdir()} - {custody.CUSTODY, custody.STATE, *custody.SEALS}
     except OSError as error:
         raise AuditError(f"{shown(folder)}: {error.strerror}") from error
-    for name in sorted((there | set(custody.NEEDED)) - set(listed)):
+    for name in sorted((there | set(needed)) - set(listed)):
         why = (
             "is not listed: nothing says what it was"
             if name in custody.NAMES
@@ -72,15 +94,14 @@ def sign(result: Results, key: Path | None, passphrase: Callable[[], str | None]
 def altered(folder: Path) -> list[str]:
     """What of the results that are read is not what it was, in sentences."""
     read = {*custody.NEEDED, *custody.SEALS}
+    sentences: list[str] = []
     try:
-        checked = [*verify_results(folder, without={custody.KEPT}), *sealed.verify(folder, NOTHING)]
+        for name, same, why in chain(verify_results(folder, without={custody.KEPT}), sealed.verify(folder, NOTHING)):
+            if not same and (name in read or partitions.is_part(name)):
+                sentences.append(f"{shown(folder / name)}: {why}")
     except AuditError as error:
-        return [str(error)]
-    return [
-        f"{shown(folder / name)}: {why}"
-        for name, same, why in checked
-        if not same and (name in read or partitions.is_part(name))
-    ]
+        sentences.append(str(error))
+    return sentences
 
 
 def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None, str]:

@@ -270,7 +270,7 @@ def read(paths: Iterable[str | Path], *, may_come: bool = False, memory: int | N
             continue
         try:
             with gate.opened(path) as file:
-                head = file.read(64)
+                head = file.read(64) or b""  # None of what would have to be waited for
                 if b"-----BEGIN" in head:
                     _check_private_key(path, head + file.read(1 << 20))
                     keys.private_keys.append(path.resolve())

@@ -74,7 +74,7 @@ def joining_salt(path: Path) -> bytes:
     """The salt that a secret file gives: audits with the same one can be joined by their access keys. Raises InputError."""
     try:
         with gate.opened(path) as file:  # neither a pipe that nobody writes to, nor a device
-            secret = file.read(MOST_SECRET)
+            secret = file.read(MOST_SECRET) or b""
     except OSError as error:
         raise InputError(f"{shown(path)}: {error.strerror}") from error
     except gate.RefusedError as error:

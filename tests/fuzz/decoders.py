@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -9,16 +10,19 @@ from random import Random
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from auditor.errors import AuditError
 from auditor.flows.limits import Limits
 from auditor.flows.room import new_state
 from auditor.recognise import numbers
-from auditor.report.seals import sshsig
+from auditor.report.seals import sshsig, timestamps
 from auditor.requests import signing
 from auditor.tls import certificates, datagrams
 from auditor.tls.datagram_messages import Datagram, MessageArrays
+from auditor.tls.der import elements
 from tests import hostile, wire
 from tests import quic_wire as q
 from tests.fuzz import mutate
+from tests.time_stamps import Authority, openssl
 
 ID = b"original"
 OVER_DATAGRAMS = (numbers.DTLS, numbers.FTP, numbers.TDS, numbers.OPENVPN, numbers.EAP, numbers.RADIUS, numbers.RDP)
@@ -137,11 +141,15 @@ def read_signature(path: Path) -> None:
 
 
 def make_certificate(random: Random) -> bytes:
-    return mutate.octets(random, der())
+    return mutate.der(random, der())
 
 
 def make_chain(random: Random) -> bytes:
-    return mutate.octets(random, certificate_message())
+    if random.random() < 0.5:
+        return mutate.octets(random, certificate_message())
+    some = [mutate.der(random, der()) if random.random() < 0.7 else der() for _ in range(random.randint(1, 3))]
+    listed = b"".join(len(one).to_bytes(3, "big") + one for one in some)
+    return len(listed).to_bytes(3, "big") + listed
 
 
 def make_quic(random: Random) -> bytes:
@@ -186,3 +194,36 @@ def make_seal(random: Random) -> bytes:
 def read_seal(path: Path) -> None:
     with contextlib.suppress(sshsig.SignatureError):
         sshsig.check(sshsig.parse(path.read_bytes()), "file", b"message")
+
+
+@cache
+def stamp() -> tuple[bytes, Path]:
+    """The response of a time stamp authority, and its certificate."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-stamp-"))
+    authority = Authority(folder / "authority", "ec")
+    (folder / "message").write_bytes(b"message")
+    openssl("ts", "-query", "-data", folder / "message", "-sha256", "-cert", "-out", folder / "request")
+    authority.answer(folder / "request", folder / "answer", "-chain", authority.root)
+    return (folder / "answer").read_bytes(), authority.root
+
+
+def make_stamp(random: Random) -> bytes:
+    return mutate.der(random, stamp()[0])
+
+
+def read_stamp(path: Path) -> None:
+    """Read a response, and check it whatever it is about."""
+    data = path.read_bytes()
+    with contextlib.suppress(AuditError):
+        timestamps.stamped(path, data, {"message": b"message"})
+    why = timestamps.check(data, b"message", stamp()[1])
+    assert why is not None or _signed_part() in data
+
+
+@cache
+def _signed_part() -> bytes:
+    """What is signed of the response: TSTInfo, as bytes."""
+    data = stamp()[0]
+    at = data.index(bytes.fromhex("060b2a864886f70d0109100104"))
+    (_, whole, _), *_ = elements(data[at + 13 :])
+    return whole

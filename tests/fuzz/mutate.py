@@ -4,6 +4,7 @@ import copy
 import io
 import json
 import re
+import struct
 from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache
@@ -12,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from auditor.decode.layers import ETHERTYPES, IP_PROTOCOLS, LINK_TYPES, UDP_TUNNELS
 
 TEXTS = [
     *("", " ", "\0", "-", "?", "x" * 5000, "\x1b[31mred", "\x9b2J", "\u202egnp", "\u200b", "\ufeff", "\ud800", "a\nb", "a\tb"),
@@ -174,6 +177,166 @@ def octets(random: Random, data: bytes) -> bytes:
             case 6 if random.random() < 0.3:
                 del changed[at:]
     return bytes(changed)
+
+
+RECORD = 16  # bytes of a record's header in a pcap
+LINKS = (*LINK_TYPES, 65535)  # kinds of links
+# Numbers by which packets are told: of what follows a header, and of ports.
+WORDS = (*ETHERTYPES, *UDP_TUNNELS, *(53, 80, 179, 443, 853, 1194, 1433, 3306, 3389, 5432), *IP_PROTOCOLS)
+
+
+def frames(random: Random, data: bytes, other: bytes) -> bytes:
+    """A pcap whose packets are changed, cut, lost, there twice, in another order or among those of ``other``, in records that fit."""
+    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    packets, head = _packets(data, order), bytearray(data[:24])
+    for _ in range(random.randint(1, 6)):
+        at = random.randrange(len(packets)) if packets else 0
+        match random.randrange(12):
+            case 0 if packets:
+                del packets[at]
+            case 1 if packets:
+                packets.insert(random.randrange(len(packets)), packets[at])
+            case 2 if packets:
+                to = random.randrange(len(packets))
+                packets[at], packets[to] = packets[to], packets[at]
+            case 3:
+                more = _packets(other, order if other[:4] == data[:4] else "")
+                begin = random.randrange(len(more) + 1)
+                packets[at:at] = more[begin : begin + random.choice((1, 3, 20))]
+            case 4 if packets:
+                time, frame, length = packets[at]
+                packets[at] = time, frame[: random.randrange(len(frame) + 1)], length
+            case 5 if packets:
+                time, frame, length = packets[at]
+                end = random.randrange(len(frame) + 1)
+                tail = random.choice(packets)[1]
+                packets[at] = time, frame[:end] + tail[random.randrange(len(tail) + 1) :], length
+            case 6 if packets:
+                packets[at] = random.choice(packets)[0], *packets[at][1:]
+            case 7 if random.random() < 0.2:
+                head[20:24] = struct.pack(f"{order}I", random.choice(LINKS))
+            case _ if packets:
+                time, frame, length = packets[at]
+                # Most of what is decided is decided by the first bytes of headers and of what they carry.
+                begin = min(len(frame), random.choice((0, 12, 14, 34, 42, 54, 66, random.randrange(len(frame) + 1))))
+                packets[at] = time, frame[:begin] + _like(random, frame[begin:]), length
+    body = (
+        time + struct.pack(f"{order}II", len(frame), max(length, len(frame))) + frame for time, frame, length in packets
+    )
+    return bytes(head) + b"".join(body)
+
+
+def _packets(data: bytes, order: str) -> list[tuple[bytes, bytes, int]]:
+    """The packets of a pcap: their times, what was kept of them, and how long they were; none without an order."""
+    found, at = [], 24
+    while order and at + RECORD <= len(data):
+        kept, length = struct.unpack(f"{order}II", data[at + 8 : at + RECORD])
+        found.append((data[at : at + 8], data[at + RECORD : at + RECORD + kept], length))
+        at += RECORD + kept
+    return found
+
+
+def _like(random: Random, data: bytes) -> bytes:
+    """Bytes of which few are others, most of them as many."""
+    if random.random() < 0.2:
+        return octets(random, data)
+    changed = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        width = random.choice((1, 1, 1, 2, 2, 3, 4))
+        if len(changed) >= width:
+            at = random.randrange(min(len(changed) - width + 1, random.choice((16, 64, 4096))))
+            number = int.from_bytes(changed[at : at + width], "big")
+            number = random.choice(
+                (number + 1, number - 1, 0, -1, number << 1, random.randrange(1 << 32), len(changed))
+            )
+            changed[at : at + width] = (number & ((1 << 8 * width) - 1)).to_bytes(width, "big")
+    return bytes(changed)
+
+
+DEEPEST_DER = 20
+TAGS = (0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x16, 0x17, 0x18, 0x1E, 0x30, 0x31, 0x80, 0x82, 0xA0, 0xA3)
+CONTENTS = (
+    b"",
+    b"\0",
+    b"\xff",
+    b"\x80" * 20,
+    b"\x7f" + b"\xff" * 600,
+    b"20491231235960Z",
+    b"99991231235959Z",
+    b"500101000000Z",
+)
+Element = tuple[int, "bytes | list[Element]"]
+
+
+def der(random: Random, data: bytes) -> bytes:
+    """DER with elements replaced, removed, copied or of other tags, whose lengths fit; now and then such as do not."""
+    if random.random() < 0.15:
+        return octets(random, data)
+    top = _elements(data, 0)
+    for _ in range(random.randint(1, 4)):
+        lists = _lists(top)
+        chosen = random.choice(lists)
+        at = random.randrange(len(chosen))
+        tag, inner = chosen[at]
+        match random.randrange(9):
+            case 0:
+                chosen[at] = random.choice(TAGS), inner
+            case 1 if len(chosen) > 1:
+                del chosen[at]
+            case 2:
+                chosen[at:at] = [chosen[at]] * random.choice((1, 2, 50))
+            case 3:
+                other = random.choice(lists)
+                chosen[at] = copy.deepcopy(random.choice(other))
+            case 4:
+                chosen[at] = tag, random.choice(CONTENTS)
+            case 5:
+                for _ in range(random.choice((1, 2, 40))):
+                    chosen[at] = random.choice((0x30, 0xA0, 0x31)), [chosen[at]]
+            case _ if isinstance(inner, bytes):
+                chosen[at] = tag, octets(random, inner)
+            case _:
+                inner[:] = inner[::-1]
+    return _encoded(top)
+
+
+def _elements(data: bytes, depth: int) -> list[Element]:
+    """The elements of DER, what holds others as lists. Raises IndexError for what is none."""
+    found: list[Element] = []
+    at = 0
+    while at < len(data):
+        tag, size, at = data[at], data[at + 1], at + 2
+        if size & 0x80:
+            at += size & 0x7F
+            size = int.from_bytes(data[at - (size & 0x7F) : at], "big")
+        inner = data[at : at + size]
+        if len(inner) < size:
+            raise IndexError
+        at += size
+        try:
+            holds = depth < DEEPEST_DER and (tag & 0x20 or tag == 0x04)
+            found.append((tag, _elements(inner, depth + 1) if holds and inner else inner))
+        except IndexError:
+            found.append((tag, inner))
+    return found
+
+
+def _lists(elements: list[Element]) -> list[list[Element]]:
+    found = [elements]
+    for _, inner in elements:
+        if isinstance(inner, list):
+            found += _lists(inner)
+    return [one for one in found if one]
+
+
+def _encoded(elements: list[Element]) -> bytes:
+    parts: list[bytes] = []
+    for tag, inner in elements:
+        body = inner if isinstance(inner, bytes) else _encoded(inner)
+        size = len(body).to_bytes((len(body).bit_length() + 7) // 8 or 1, "big")
+        length = size if len(body) < 0x80 else bytes([0x80 | len(size)]) + size
+        parts += [bytes([tag]), length, body]
+    return b"".join(parts)
 
 
 def _cell(random: Random, kind: pa.DataType) -> Any:

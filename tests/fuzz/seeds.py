@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditor.policy import library
+from tests import test_mrt_updates as mrt
 from tests import wire
 from tests.conftest import SAMPLES
 from tests.lab import scenes
@@ -163,6 +164,16 @@ def archives() -> list[bytes]:
     return [zipped.getvalue(), tarred.getvalue(), bz2.compress(tarred.getvalue()), gzip.compress(capture()) * 2]
 
 
+@cache
+def stacks() -> list[bytes]:
+    """What programs of others have said to each other, all that carries TLS or DTLS, and sessions of this module."""
+    return [
+        capture(),
+        *sessions(),
+        *(path.read_bytes() for path in sorted(Path(__file__).parents[1].glob("stacks/*.pcap"))),
+    ]
+
+
 def sessions() -> list[bytes]:
     """Captures of BGP, of tunnels and of fragments of other layers."""
     return [
@@ -200,3 +211,16 @@ def rules() -> list[dict[str, Any]]:
         }
         for k, (check, parameters) in enumerate(some)
     ]
+
+
+@cache
+def announced() -> list[bytes]:
+    """Files of routes and their updates as collectors write them."""
+    rib = scenes.mrt("52.94.0.0/16", "169.254.97.1", [(7224, 8100)])
+    more = [
+        mrt.record(mrt.update("52.94.0.0/16", "52.95.0.0/24", gone=("10.0.0.0/8",)), 1),
+        mrt.record(mrt.update("52.94.0.0/16", identifier=3), 1.5, kind=17, subtype=8),
+        mrt.record(mrt.update("52.94.0.0/16", width="H"), 2, subtype=1),
+        mrt.state(mrt.ESTABLISHED, mrt.IDLE, 3),
+    ]
+    return [rib, mrt.BEGIN, b"".join(more), rib + b"".join(more)]

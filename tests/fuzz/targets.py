@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 import auditor
 from auditor.aws.ranges import Ranges
+from auditor.border.text import is_harmless
 from auditor.cli import detail, summary
 from auditor.machine import packed
 from auditor.paths import aws_files, route_files, site, witnesses
@@ -30,10 +31,11 @@ from auditor.report.results import MANIFEST
 from auditor.report.seals import keys as key_files
 from auditor.requests import keys
 from auditor.tables.schema import TABLES
+from tests import test_route_texts
 from tests.conftest import SAMPLES
-from tests.fuzz import decoders, mutate, packed_archives, seeds
-from tests.lab import scenes
+from tests.fuzz import decoders, mutate, packed_archives, packets, seeds
 
+PACKED = ("xlsx", "parquet")  # forms that are no text
 MAKE = Callable[[Random], bytes]
 
 
@@ -234,10 +236,10 @@ def uses(result: auditor.Audit) -> Iterator[Callable[[], object]]:
     """Each table as a frame, every form, findings and flows in words, what changed, and queries."""
     for table in result.tables:
         yield partial(getattr, result, table)
-        yield partial(result.export, "csv", io.BytesIO(), table)
-        yield partial(result.export, "json", io.BytesIO(), table)
+        yield partial(exported, result, "csv", table)
+        yield partial(exported, result, "json", table)
     for form in [*FORMS, "parquet"]:
-        yield partial(result.export, form, io.BytesIO())
+        yield partial(exported, result, form)
     yield lambda: [result.explain_finding(one) for one in result.findings["finding_id"][:3]]
     yield lambda: [result.explain(int(one)) for one in result.flows["flow_id"][:3]]
     yield partial(result.extract, "TLS101-1", result.folder.parent / "extracted.pcapng", force=True)
@@ -250,11 +252,26 @@ def uses(result: auditor.Audit) -> Iterator[Callable[[], object]]:
     yield result._repr_html_
 
 
+def exported(result: auditor.Audit, form: str, table: str = "flows") -> None:
+    """A form, in which no text acts on whoever reads it."""
+    written = io.BytesIO()
+    result.export(form, written, table)
+    if form not in PACKED:
+        harmless(written.getvalue().decode())
+
+
+def harmless(text: str) -> None:
+    """Assert that all of a text is seen as what it is, its lines apart."""
+    wrong = {character for character in set(text) - {"\n", "\r", "\t"} if not is_harmless(character)}
+    assert not wrong, wrong
+
+
 def shown(result: auditor.Audit) -> None:
     """What the terminal gets."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
         summary.show(result)
         detail.show(result)
+    harmless(out.getvalue())
 
 
 @cache
@@ -293,7 +310,10 @@ NETWORKS = {
     "ip-route": Target("routes.json", of_json(seeds.IP_ROUTE), read_routes),
     "bgp-json": Target("bgp.json", of_json(seeds.BGP), read_routes),
     "bgp-text": Target("bgp.txt", of_text(seeds.SHOW), read_routes),
-    "mrt": Target("rib.mrt", of_bytes(scenes.mrt("52.94.0.0/16", "169.254.97.1", [(7224, 8100)])), read_routes),
+    "route-text": Target(
+        "routes.txt", of_text(*test_route_texts.TEXTS.values(), *test_route_texts.NOWHERE.values()), read_routes
+    ),
+    "mrt": Target("rib.mrt", of_bytes(*seeds.announced()), read_routes),
     "ranges": Target("ranges.json", of_json(seeds.RANGES), Ranges.read),
     "keys": Target("keys.log", of_text(seeds.KEY_LOG), read_keys),
 }
@@ -311,6 +331,7 @@ AUDITS = {
     "audit-ranges": Target("ranges.json", NETWORKS["ranges"].make, audit_with(ip_ranges="file"), is_slow=True),
     "audit-keys": Target("keys.log", NETWORKS["keys"].make, audit_with(keylog="list"), is_slow=True),
     "audit-capture": Target("a.pcap", lambda r: mutate.octets(r, r.choice(seeds.captures())), audit_capture, is_slow=True, glance=audit_capture),
+    "audit-packets": Target("a.pcap", packets.make, audit_capture, is_slow=True, glance=audit_capture),
     "audit-archive": Target("a.zip", lambda r: mutate.octets(r, r.choice(seeds.archives())), audit_capture, is_slow=True, glance=audit_capture),
 }  # fmt: skip
 RESULTS = {
@@ -326,8 +347,10 @@ DECODERS = {
     "quic": Target("quic", decoders.make_quic, decoders.read_quic),
     "dtls": Target("dtls", decoders.make_dtls, decoders.read_dtls, glance=decoders.glance_at_dtls),
     "seal": Target("seal.sig", decoders.make_seal, decoders.read_seal),
+    "stamp": Target("a.tsr", decoders.make_stamp, decoders.read_stamp),
     "signers": Target("signers", of_text(seeds.SIGNERS), key_files.signers),
     "signature": Target("request", decoders.make_signature, decoders.read_signature),
+    "packets": Target("a.pcap", packets.make, packets.read, glance=packets.glance),
     "archive": Target("a.bin", packed_archives.make, packed_archives.read),
 }
 TARGETS: dict[str, Target] = {**DECODERS, **LOGS, **NETWORKS, **AUDITS, **RESULTS}

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from auditor.border import gate
 from auditor.errors import AuditError, shown
 from auditor.report.seals import sshsig
 from auditor.report.seals.sshsig import PrivateKey
@@ -25,6 +26,16 @@ MOST_BYTES = 1 << 20  # of a file of keys
 KINDS = re.compile(r"(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+")
 OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 TIMES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by their length
+
+
+def _is_listed(text: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a list of patterns has a text, as OpenSSH reads it (ssh_config(5), PATTERNS): one with ``!`` excludes it."""
+
+    def fits(pattern: str) -> bool:
+        return fnmatchcase(text, pattern.replace("[", "[[]"))  # which begins no set there
+
+    excluded = any(fits(one[1:]) for one in patterns if one.startswith("!"))
+    return not excluded and any(fits(one) for one in patterns if not one.startswith("!"))
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Signer:
 
     def refusal(self, namespace: str, now: datetime) -> str | None:
         """Why the key does not count for a purpose at a time; None where it does."""
-        if not any(fnmatchcase(namespace, pattern) for pattern in self.namespaces):
+        if not _is_listed(namespace, self.namespaces):
             return f"this key may sign {', '.join(self.namespaces)} only"
         if self.after is not None and now < self.after:
             return f"this key counts from {self.after:%Y-%m-%d %H:%M:%S} UTC"
@@ -50,13 +61,11 @@ class Signer:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        return gate.content(path, MOST_BYTES)
     except OSError as error:
         raise AuditError(f"{shown(path)}: {error.strerror}") from error
-    if len(data) > MOST_BYTES:
-        raise AuditError(f"{shown(path)}: is too large for a file of keys")
-    return data
+    except gate.RefusedError as error:
+        raise AuditError(f"{shown(path)}: {error}") from error
 
 
 def private(path: Path, passphrase: Callable[[], str | None]) -> PrivateKey:

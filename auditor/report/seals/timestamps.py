@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditor.border import gate
 from auditor.errors import AuditError, shown
 from auditor.machine.installing import install
 from auditor.tls.der import elements
@@ -25,7 +26,7 @@ DIGESTS = {  # by the numbers of RFC 5754
 }
 
 
-def _library() -> Any:
+def library() -> Any:
     """The library that reads and checks time stamps. Raises AuditError where it is not installed."""
     try:
         import rfc3161_client
@@ -36,26 +37,26 @@ def _library() -> Any:
 
 def request(message: bytes) -> bytes:
     """What an authority is sent (``application/timestamp-query``): the SHA-256 of a message, and that its certificate is wanted."""
-    library = _library()
-    builder = library.TimestampRequestBuilder().data(message).hash_algorithm(library.HashAlgorithm.SHA256)
+    known = library()
+    builder = known.TimestampRequestBuilder().data(message).hash_algorithm(known.HashAlgorithm.SHA256)
     built: bytes = builder.cert_request(cert_request=True).nonce(nonce=True).build().as_bytes()
     return built
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """A response, or certificates. Raises AuditError."""
     try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES)
+        return gate.content(path, MOST_BYTES)
     except OSError as error:
         raise AuditError(f"{shown(path)}: {error.strerror}") from error
+    except gate.RefusedError as error:
+        raise AuditError(f"{shown(path)}: {error}") from error
 
 
-def _parsed(path: Path) -> "TimeStampResponse":
-    try:
-        response: TimeStampResponse = _library().decode_timestamp_response(_ordered(_read(path)))
-    except ValueError as error:
-        raise AuditError(f"{shown(path)}: is no response of a time stamp authority (RFC 3161)") from error
-    return response
+def _parsed(response: bytes) -> "TimeStampResponse":
+    """Raises ValueError for what is none."""
+    parsed: TimeStampResponse = library().decode_timestamp_response(_ordered(response))
+    return parsed
 
 
 def _ordered(response: bytes) -> bytes:
@@ -77,7 +78,7 @@ def _ordered(response: bytes) -> bytes:
 def _authorities(path: Path) -> "list[Certificate]":
     from cryptography.x509 import load_der_x509_certificate, load_pem_x509_certificates
 
-    data = _read(path)
+    data = read(path)
     try:
         found = load_pem_x509_certificates(data) if b"-----BEGIN" in data else [load_der_x509_certificate(data)]
     except ValueError as error:
@@ -85,22 +86,25 @@ def _authorities(path: Path) -> "list[Certificate]":
     return list(dict.fromkeys(found))
 
 
-def stamped(path: Path, contents: Mapping[str, bytes]) -> tuple[str, str] | None:
-    """Which of the contents a response is about, and the time that it states, unproven; None where it is none of them.
+def stamped(path: Path, response: bytes, contents: Mapping[str, bytes]) -> tuple[str, str] | None:
+    """Which of the contents the response in a file is about, and the time that it states, unproven; None for none of them.
 
-    Raises AuditError where it is no response, or one that refuses.
+    Raises AuditError where it is no response, one that refuses, or of a digest that is not accepted.
     """
-    response = _parsed(path)
     try:
-        stated = response.tst_info
-        time = f"{stated.gen_time:%Y-%m-%d %H:%M:%S} UTC"
+        parsed = _parsed(response)
     except ValueError as error:
-        why = " ".join(response.status_string) or f"status {response.status}"
+        raise AuditError(f"{shown(path)}: is no response of a time stamp authority (RFC 3161)") from error
+    try:
+        stated = parsed.tst_info
+        time = f"{stated.gen_time:%Y-%m-%d %H:%M:%S} UTC"
+        imprint, kind = stated.message_imprint.message, stated.message_imprint.hash_algorithm.dotted_string
+    except ValueError as error:
+        why = " ".join(parsed.status_string) or f"status {parsed.status}"
         raise AuditError(f"{shown(path)}: holds no time stamp: the authority refused it ({why})") from error
-    digest = DIGESTS.get(stated.message_imprint.hash_algorithm.dotted_string)
-    if digest is None:
-        return None
-    names = [name for name, data in contents.items() if digest(data).digest() == stated.message_imprint.message]
+    if (digest := DIGESTS.get(kind)) is None:
+        raise AuditError(f"{shown(path)}: is of a digest that is not accepted ({kind}): ask for one of a SHA-256")
+    names = [name for name, data in contents.items() if digest(data).digest() == imprint]
     return (names[0], time) if names else None
 
 
@@ -110,14 +114,15 @@ def _signer(response: "TimeStampResponse", known: "list[Certificate]") -> "Certi
     return next((one for one in known if (one.issuer, one.serial_number) in signers), None)
 
 
-def check(path: Path, content: bytes, authorities: Path) -> str | None:
+def check(response: bytes, content: bytes, authorities: Path) -> str | None:
     """What speaks against a response about this content, by an authority that one of the certificates vouches for."""
-    from cryptography.x509 import InvalidVersion
+    from cryptography import x509
 
-    response, library, known = _parsed(path), _library(), _authorities(authorities)
-    own = None if response.signed_data.certificates else _signer(response, known)
+    checker, known = library(), _authorities(authorities)
     try:
-        library.VerifierBuilder(tsa_certificate=own, roots=known).build().verify_message(response, content)
-    except (library.VerificationError, ValueError, InvalidVersion) as error:
+        parsed = _parsed(response)
+        own = None if parsed.signed_data.certificates else _signer(parsed, known)
+        checker.VerifierBuilder(tsa_certificate=own, roots=known).build().verify_message(parsed, content)
+    except (checker.VerificationError, ValueError, x509.InvalidVersion, x509.DuplicateExtension) as error:
         return str(error)
     return None
