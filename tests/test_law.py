@@ -309,6 +309,46 @@ def test_clocks_of_points_with_something_in_common(tmp_path: Path, is_raw: bool)
     assert result.captures["duplicates"].sum() == len(sent) + (not is_raw)
 
 
+def _shifted(packets: Sequence[wire.Stamped], seconds: float) -> list[wire.Stamped]:
+    """The same packets by a clock that is ahead."""
+    return [(time + round(seconds * wire.SECOND), packet) for time, packet in packets]
+
+
+@pytest.mark.parametrize("seconds", [0.03, 2.5])
+def test_two_points_of_one_network_with_clocks_of_their_own(tmp_path: Path, seconds: float) -> None:
+    """The same frames count once by clocks that differ, though one of both captures has others besides."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open().close() for port in range(40_000, 40_100)]
+    sent = [packet for talk in talks for packet in talk.packets]
+    first = [(1_700_000_000 * wire.SECOND + k * 10_000_000, packet) for k, packet in enumerate(sent)]
+    assert len(first) > LOOKED_AT
+    others = [_forwarded(wire.datagram(bytes([k]) * 20, 7_000 + k)) for k in range(50)]
+    more = sorted([*first, *((first[k][0] + 1, one) for k, one in enumerate(others))])
+    paths = [wire.write(tmp_path, wire.pcap(more), "one.pcap")]
+    alone = auditor.audit(paths)
+    paths.append(wire.write(tmp_path, wire.pcap(_shifted(first, seconds)), "two.pcap"))
+    for some in (paths, paths[::-1]):
+        both = auditor.audit(some)
+        assert both.captures["clock_offset_s"].dropna().tolist() == [seconds]
+        assert both.captures["duplicates"].sum() == len(first)
+        counted = ["flow_id", "client_packets", "server_packets", "started", "ended", "tcp_state"]
+        assert both.flows[counted].equals(alone.flows[counted])
+
+
+@pytest.mark.parametrize("queues", [1, 2, 3])
+def test_what_is_played_again_and_again_has_one_clock(tmp_path: Path, queues: int) -> None:
+    """Where a network repeats all its frames, neither files of a rotation nor those of queues have clocks that differ."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)] * 3).close()
+    first = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(talk.packets)]
+    played = [one for k in range(4) for one in _shifted(first, k * 1.5)]
+    data, count = wire.pcap(played), len(first)
+    whole = cuts.said(auditor.audit(wire.write(tmp_path, data)))
+    piece_of = [k % queues if queues > 1 else k // (count - 1) for k in range(len(played))]
+    cut = cuts.cut_pcap(data, tmp_path, piece_of)
+    pieces = auditor.audit(cut.paths)
+    assert pieces.captures["clock_offset_s"].isna().all()
+    assert cuts.said(pieces, cut) == whole
+
+
 def _forwarded(packet: bytes, macs: bytes = MACS) -> bytes:
     """A packet behind a router: other MACs, a hop less to live."""
     return macs + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]

@@ -4,7 +4,7 @@ Both sides of a router, the two ends of a line, the machines of a cluster: each 
 in two captures, and the differences of their time stamps agree, that is the difference of the clocks, and the way between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,11 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 FEWEST = 4  # packets that two points must have in common
 AGREE = 5_000_000  # nanoseconds within which half of the differences must lie around the middle one
+MOST_ALIKE = 8  # captures of one place that are compared; a network is mirrored to few hosts
+FEWEST_ALIKE, SHARE = (
+    8,
+    0.9,
+)  # packets, and of all at that time, that two captures of the same place must have in common
 NO_CODE = np.iinfo(np.uint64).max
 CORRECTED = 5_000_000  # nanoseconds; a smaller difference may as well be the way between two points
 
@@ -21,14 +26,21 @@ def correction(offset: int | None) -> int:
     return offset if offset is not None and abs(offset) >= CORRECTED else 0
 
 
-def clock_offsets(beginnings: Sequence[tuple[int, Array]]) -> list[int | None]:
+def clock_offsets(
+    beginnings: Sequence[tuple[int, Array]], last: Callable[[int], int | None] = lambda _: None
+) -> list[int | None]:
     """By how much each capture's clock is ahead; None where that does not show.
 
-    ``beginnings``: of each capture the time of its first packet, and what its packets are known again by.
-    The clock of the first point of those that have packets in common counts as right.
+    ``beginnings``: of each capture the time of its first packet, and what its packets are known again by; ``last``: the
+    time of a capture's last packet, where that is known. The clock of the first point of those that have packets in
+    common counts as right.
     """
     marks = [one for _, one in beginnings]
     point_of = _points([one["place"] for one in marks])
+    for alike in _alike(point_of):
+        if all(any(_is_another(marks, (k, j), last) for j in alike if j != k) for k in alike):
+            for k in alike:
+                point_of[k] = k
     begin: dict[int, tuple[int, int]] = {}  # of points: by the time, and where that is the same, by what is there first
     for k, point in enumerate(point_of):
         first = beginnings[k][0], int(marks[k]["code"].min(initial=NO_CODE))
@@ -65,6 +77,44 @@ def _points(places: Sequence[Array]) -> list[int]:
             one, other = named(k), named(seen.setdefault(place, k))
             before[max(one, other)] = min(one, other)
     return [named(k) for k in range(len(places))]
+
+
+def _alike(point_of: Sequence[int]) -> Iterator[list[int]]:
+    """Captures that saw the same places, where they are few."""
+    found: dict[int, list[int]] = {}
+    for k, point in enumerate(point_of):
+        found.setdefault(point, []).append(k)
+    return (some for some in found.values() if 2 <= len(some) <= MOST_ALIKE)
+
+
+def _is_another(marks: Sequence[Array], pair: tuple[int, int], last: Callable[[int], int | None]) -> bool:
+    """Whether two captures of the same place were taken at the same time, by clocks that differ.
+
+    Then they have the very same packets of the places that both saw, and go on at the same time by these clocks as well. What a network repeats is no
+    evidence: of a rotation one file ends before the other begins, and of several queues each has a part of the packets.
+    """
+    one, other = (_once(marks[k], marks[j]["place"]) for k, j in (pair, pair[::-1]))
+    _, mine, its = np.intersect1d(one["code"], other["code"], assume_unique=True, return_indices=True)
+    if len(mine) < FEWEST_ALIKE:
+        return False
+    gaps = other["time"][its] - one["time"][mine]
+    middle = int(np.sort(gaps)[len(gaps) // 2])
+    then = other["time"] - middle
+    both = max(one["time"].min(), then.min()), min(one["time"].max(), then.max())
+    most = max(np.count_nonzero((times >= both[0]) & (times <= both[1])) for times in (one["time"], then))
+    if abs(middle) < CORRECTED or np.count_nonzero(np.abs(gaps - middle) <= AGREE) < SHARE * most:
+        return False
+    if one["time"].min() > other["time"].min():
+        one, pair = other, pair[::-1]
+    begin = max(marks[k]["time"].min() for k in pair)
+    return bool(begin <= one["time"].max() or begin <= (last(pair[0]) or begin - 1))
+
+
+def _once(marks: Array, places: Array) -> Array:
+    """Those of a capture's packets at some places that it does not have twice."""
+    marks = marks[np.isin(marks["place"], places)]
+    _, first, count = np.unique(marks["code"], return_index=True, return_counts=True)
+    return marks[first[count == 1]]
 
 
 def _differences(marks: Sequence[Array], point_of: Sequence[int]) -> dict[tuple[int, int], tuple[int, int]]:
