@@ -15,6 +15,7 @@ from auditor.capture.inputs import expand
 from auditor.flows.exchange import NAMING, RESUMING
 from auditor.machine import packed
 from auditor.reading import exchange
+from auditor.report.custody import KEPT
 from tests import wire
 from tests.conftest import SAMPLES
 
@@ -37,6 +38,19 @@ def test_flows_that_could_not_be_opened(tmp_path: Path, monkeypatch: pytest.Monk
     for read_before in (False, True):
         auditor.audit(SAMPLES / "tls1.2.pcapng", out=tmp_path / "out", force=True, say=said.append).close()
         assert bool(said) == read_before
+
+
+def test_a_log_that_a_disk_has_damaged(tmp_path: Path) -> None:
+    """Where a byte of what is kept is another one, the captures are read again, and the results are whole."""
+    out = tmp_path / "out"
+    auditor.audit(SAMPLES / "tls1.2.pcapng", out=out).close()
+    whole = (out / KEPT).read_bytes()
+    (out / KEPT).write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
+    said: list[str] = []
+    auditor.audit(SAMPLES / "tls1.2.pcapng", out=out, say=said.append).close()
+    assert said == []
+    auditor.audit(SAMPLES / "tls1.2.pcapng", out=out, say=said.append).close()
+    assert said == ["1 of 1 capture was read before; --fresh reads them again"]
 
 
 def test_a_folder_is_held_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
