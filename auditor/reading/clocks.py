@@ -90,8 +90,9 @@ def _alike(point_of: Sequence[int]) -> Iterator[list[int]]:
 def _is_another(marks: Sequence[Array], pair: tuple[int, int], last: Callable[[int], int | None]) -> bool:
     """Whether two captures of the same place were taken at the same time, by clocks that differ.
 
-    Then they have the very same packets of the places that both saw, and go on at the same time by these clocks as well. What a network repeats is no
-    evidence: of a rotation one file ends before the other begins, and of several queues each has a part of the packets.
+    Then they have the very same packets of the places that both saw, and overlap by these clocks as well. What a network
+    repeats is no evidence: of a rotation one file ends before the other begins, and of several queues each has a part of
+    the packets.
     """
     one, other = (_once(marks[k], marks[j]["place"]) for k, j in (pair, pair[::-1]))
     _, mine, its = np.intersect1d(one["code"], other["code"], assume_unique=True, return_indices=True)
@@ -104,17 +105,17 @@ def _is_another(marks: Sequence[Array], pair: tuple[int, int], last: Callable[[i
     most = max(np.count_nonzero((times >= both[0]) & (times <= both[1])) for times in (one["time"], then))
     if abs(middle) < CORRECTED or np.count_nonzero(np.abs(gaps - middle) <= AGREE) < SHARE * most:
         return False
-    if one["time"].min() > other["time"].min():
-        one, pair = other, pair[::-1]
-    begin = max(marks[k]["time"].min() for k in pair)
-    return bool(begin <= one["time"].max() or begin <= (last(pair[0]) or begin - 1))
+    earlier, later = sorted(pair, key=lambda k: int(marks[k]["time"].min()))
+    begin = int(marks[later]["time"].min())
+    return begin <= int(marks[earlier]["time"].max()) or begin <= (last(earlier) or begin - 1)
 
 
 def _once(marks: Array, places: Array) -> Array:
     """Those of a capture's packets at some places that it does not have twice."""
     marks = marks[np.isin(marks["place"], places)]
     _, first, count = np.unique(marks["code"], return_index=True, return_counts=True)
-    return marks[first[count == 1]]
+    once: Array = marks[first[count == 1]]
+    return once
 
 
 def _differences(marks: Sequence[Array], point_of: Sequence[int]) -> dict[tuple[int, int], tuple[int, int]]:
