@@ -24,6 +24,7 @@ from tests import cuts, wire
 from tests.conftest import SAMPLES
 from tests.lab import scenes
 
+MACS = bytes.fromhex("020000000a02020000000a01")  # of a network behind a router
 PACKERS: list[tuple[str, Callable[[bytes], bytes]]] = [
     ("", bytes),
     (".gz", gzip.compress),
@@ -274,9 +275,83 @@ def test_a_point_that_sees_packets_twice_has_one_clock(tmp_path: Path) -> None:
         assert cuts.said(pieces, cut) == cuts.said(whole)
 
 
-def _forwarded(packet: bytes) -> bytes:
+def test_a_point_that_shows_all_again_has_one_clock(tmp_path: Path) -> None:
+    """Where one of many files shows that a point saw packets again in another network, none of them has another clock."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)] * 3).close()
+    first = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(talk.packets)]
+    again = [(time + 38 * wire.SECOND, packet[:12] + b"\x81\0\0\x2a" + packet[12:]) for time, packet in first]
+    data, count = wire.pcap([*first, *again]), len(first)
+    whole = cuts.said(auditor.audit(wire.write(tmp_path, data)))
+    cut = cuts.cut_pcap(data, tmp_path, [(k + 1) // 5 for k in range(2 * count)])
+    assert not any(frames[0] == count + 1 for frames in cut.frames.values())  # one has packets of both
+    pieces = auditor.audit(cut.paths)
+    assert pieces.captures["clock_offset_s"].isna().all()
+    assert cuts.said(pieces, cut) == whole
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+def test_clocks_of_points_with_something_in_common(tmp_path: Path, is_raw: bool) -> None:
+    """Two points have clocks of their own also where both see what is sent to a group, or where frames have no MACs."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open().close() for port in range(40_000, 40_004)]
+    sent = [packet for talk in talks for packet in talk.packets]
+    client = sent[0][26:30]
+    # The router is one hop from both ends: at each point packets of both numbers of hops are seen.
+    inside = [one if one[26:30] == client else _forwarded(one, one[:12]) for one in sent]
+    outside = [_forwarded(one) if one[26:30] == client else MACS + one[12:] for one in sent]
+    group = b"\1\0\x5e\0\0\xfb" + wire.datagram(b"\0" * 30, 5353, 5353, server="224.0.0.251")[6:]
+    paths = []
+    for name, packets, second in (("inside.pcap", inside, 1_700_000_000), ("outside.pcap", outside, 1_700_000_002)):
+        frames = [one[14:] for one in packets] if is_raw else [*packets, group]
+        stamped = [(second * wire.SECOND + k * 1_000_000, one) for k, one in enumerate(frames)]
+        paths.append(wire.write(tmp_path, wire.pcap(stamped, link=101 if is_raw else 1), name))
+    result = auditor.audit(paths)
+    assert result.captures["clock_offset_s"].dropna().tolist() == [2.0]
+    assert result.captures["duplicates"].sum() == len(sent) + (not is_raw)
+
+
+def _shifted(packets: Sequence[wire.Stamped], seconds: float) -> list[wire.Stamped]:
+    """The same packets by a clock that is ahead."""
+    return [(time + round(seconds * wire.SECOND), packet) for time, packet in packets]
+
+
+@pytest.mark.parametrize("seconds", [0.03, 2.5])
+def test_two_points_of_one_network_with_clocks_of_their_own(tmp_path: Path, seconds: float) -> None:
+    """The same frames count once by clocks that differ, though one of both captures has others besides."""
+    talks = [wire.Talk(port, isn=(port, 7 * port)).open().close() for port in range(40_000, 40_100)]
+    sent = [packet for talk in talks for packet in talk.packets]
+    first = [(1_700_000_000 * wire.SECOND + k * 10_000_000, packet) for k, packet in enumerate(sent)]
+    assert len(first) > LOOKED_AT
+    others = [_forwarded(wire.datagram(bytes([k]) * 20, 7_000 + k)) for k in range(50)]
+    more = sorted([*first, *((first[k][0] + 1, one) for k, one in enumerate(others))])
+    paths = [wire.write(tmp_path, wire.pcap(more), "one.pcap")]
+    alone = auditor.audit(paths)
+    paths.append(wire.write(tmp_path, wire.pcap(_shifted(first, seconds)), "two.pcap"))
+    for some in (paths, paths[::-1]):
+        both = auditor.audit(some)
+        assert both.captures["clock_offset_s"].dropna().tolist() == [seconds]
+        assert both.captures["duplicates"].sum() == len(first)
+        counted = ["flow_id", "client_packets", "server_packets", "started", "ended", "tcp_state"]
+        assert both.flows[counted].equals(alone.flows[counted])
+
+
+@pytest.mark.parametrize("queues", [1, 2, 3])
+def test_what_is_played_again_and_again_has_one_clock(tmp_path: Path, queues: int) -> None:
+    """Where a network repeats all its frames, neither files of a rotation nor those of queues have clocks that differ."""
+    talk = wire.Talk().open().play([("c", wire.record(22, wire.client_hello())), ("s", b"x" * 400)] * 3).close()
+    first = [(1_700_000_000 * wire.SECOND + k * 1_000_000, packet) for k, packet in enumerate(talk.packets)]
+    played = [one for k in range(4) for one in _shifted(first, k * 1.5)]
+    data, count = wire.pcap(played), len(first)
+    whole = cuts.said(auditor.audit(wire.write(tmp_path, data)))
+    piece_of = [k % queues if queues > 1 else k // (count - 1) for k in range(len(played))]
+    cut = cuts.cut_pcap(data, tmp_path, piece_of)
+    pieces = auditor.audit(cut.paths)
+    assert pieces.captures["clock_offset_s"].isna().all()
+    assert cuts.said(pieces, cut) == whole
+
+
+def _forwarded(packet: bytes, macs: bytes = MACS) -> bytes:
     """A packet behind a router: other MACs, a hop less to live."""
-    return bytes.fromhex("020000000a02020000000a01") + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]
+    return macs + packet[12:22] + bytes([packet[22] - 1]) + packet[23:]
 
 
 @given(seed=st.integers(0, 1 << 16))

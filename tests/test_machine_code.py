@@ -22,7 +22,7 @@ from auditor.errors import AuditError
 from auditor.flows.room import new_state
 from auditor.flows.state import FLOW, Memory, State, packets
 from auditor.flows.text import write_addresses
-from auditor.machine import compiling, kernel, objects
+from auditor.machine import compiling, isolated, kernel, objects
 from auditor.machine.compiling import numba_type
 from auditor.machine.naming import Namer
 from auditor.machine.signature import BYTES, NUMBERS, Layout, append_words
@@ -303,6 +303,11 @@ def test_a_process_that_cannot_compile_is_one_sentence(monkeypatch: pytest.Monke
     lacking = {"name": kernel.Kernel(cast("FunctionType", _changed), (), largest=False)}
     with pytest.raises(AuditError, match=r"cannot be compiled: .*ModuleNotFoundError"):
         kernel.compile_kernels(lacking)
+    killed = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    monkeypatch.setattr(isolated, "module", lambda *_: killed)
+    with pytest.raises(AuditError, match="cannot be compiled: signal 9 ended"):
+        kernel.compile_kernels(lacking)
+    monkeypatch.undo()
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(AuditError, match="cannot be compiled: /nowhere/python"):
         kernel.compile_kernels(lacking)

@@ -41,6 +41,19 @@ def test_flows_that_could_not_be_opened(tmp_path: Path, monkeypatch: pytest.Monk
         assert bool(said) == read_before
 
 
+def test_a_log_that_a_disk_has_damaged(tmp_path: Path) -> None:
+    """Where a byte of what is kept is another one, the captures are read again, and the results are whole."""
+    out = tmp_path / "out"
+    auditor.audit(SAMPLES / "tls1.2.pcapng", out=out).close()
+    whole = (out / custody.KEPT).read_bytes()
+    (out / custody.KEPT).write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
+    said: list[str] = []
+    auditor.audit(SAMPLES / "tls1.2.pcapng", out=out, say=said.append).close()
+    assert said == []
+    auditor.audit(SAMPLES / "tls1.2.pcapng", out=out, say=said.append).close()
+    assert said == ["1 of 1 capture was read before; --fresh reads them again"]
+
+
 def test_a_folder_is_held_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an audit has left is taken by one other at a time, and only by its owner."""
     with ExitStack() as one, ExitStack() as other:

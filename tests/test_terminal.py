@@ -290,6 +290,27 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
         assert "reading captures" not in on_a_terminal(arguments, variables)
 
 
+@pytest.mark.parametrize(("columns", "room"), [(0, 79), (12, 11)])
+def test_progress_where_the_terminal_has_no_width(monkeypatch: pytest.MonkeyPatch, columns: int, room: int) -> None:
+    """A terminal that does not say how wide it is shows progress as well."""
+    import io
+    from types import SimpleNamespace
+
+    from auditor.audit.progress import Progress
+    from auditor.cli import ticker
+
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "fileno", lambda: 2)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 0)))
+    monkeypatch.setattr(ticker, "line", lambda _, most: "x" * most)
+    one = ticker.Ticker(Progress("loading"))
+    waits = iter([False, True])
+    one._ended = SimpleNamespace(wait=lambda _: next(waits))  # type: ignore[assignment]
+    one._work()
+    assert shown.getvalue() == "\r" + "x" * room
+
+
 def test_progress_in_words() -> None:
     """What is not known is not said: a stream has no end, and before captures are read there is only what is done."""
     from types import SimpleNamespace

@@ -64,6 +64,14 @@ class Log:
         """Those of its records up to a place."""
         return [digest for place, digest in self._digests if place <= end]
 
+    def check(self) -> None:
+        """Raises RefusedError where one of its records is not what was written."""
+        begin = 0
+        for end, digest in self._digests:
+            if packed.sha256_of(self.file, begin, end) != digest:
+                raise RefusedError(packed.OTHER_DIGEST)
+            begin = end
+
     def is_own(self, end: int, sealed: object, state: bytes = b"") -> bool:
         """Whether this user wrote it up to a place, by what is said to seal it there."""
         return own.is_own(hashlib.sha256(b"".join(self.digests(end))).digest() + state, sealed)

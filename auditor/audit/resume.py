@@ -93,7 +93,10 @@ def plan(inputs: Sequence[Input], options: Options, ceiling: Ceiling, results: P
     for past in _pasts(results, options, packed.room(ceiling)):
         one = None
         with suppress(*packed.DAMAGED):
-            one = _fitting(past, inputs, options, marks, ceiling)
+            fitting = _fitting(past, inputs, options, marks, ceiling)
+            if fitting is not None:
+                past.log.check()
+            one = fitting
         if one is None:
             past.held.close()
         else:

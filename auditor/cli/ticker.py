@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from auditor.requests.decrypt import Stage
 
 DELAY, STEP = 0.7, 0.2  # seconds until something is shown: short audits show nothing; and between two looks
+UNKNOWN = 80  # columns of a terminal that does not say how many it has
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -56,7 +57,7 @@ class Ticker:
         wait = DELAY
         while not self._ended.wait(wait):
             wait = STEP
-            room = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            room = (os.get_terminal_size(sys.stderr.fileno()).columns or UNKNOWN) - 1
             text = line(self.progress, room)[: max(room, 0)]
             self._write(f"\r{text.ljust(self._width)}")
             self._width = len(text)

@@ -17,6 +17,7 @@ from auditor.decode.packet import (
     DUPLICATE,
     ENCRYPTED,
     FIN,
+    GROUP_ADDRESS,
     ICMP,
     ICMP6,
     NOT_IP,
@@ -31,7 +32,6 @@ MOST_PARTNERS = 8  # of an ARP binding: more than the two ends of a transfer net
 ARP, LLDP = 0x0806, 0x88CC
 ARP_BYTES = 28  # RFC 826, of Ethernet and IPv4
 REQUEST, REPLY = 1, 2
-GROUP_ADDRESS = 1 << 40  # the bit of a MAC that makes it one of several stations (IEEE 802)
 # RFC 792, RFC 4443: errors that quote the packet they are about.
 V4_ERRORS = {3: "unreachable", 5: "redirect", 11: "time exceeded"}
 V6_ERRORS = {1: "unreachable", 2: "packet too big", 3: "time exceeded"}

@@ -82,6 +82,7 @@ V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an
 
 ICMP, TCP, UDP, ESP, ICMP6 = 1, 6, 17, 50, 58
 EAPOL = 255  # stands for EAP over LAN, which has no IP; a number that IANA reserves
+GROUP_ADDRESS = 1 << 40  # the bit of a MAC that makes it one of several stations (IEEE 802)
 BGP = 179  # port, RFC 4271 3
 FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 

@@ -148,6 +148,8 @@ def compile_kernels(lacking: dict[str, Kernel]) -> None:
             output, complaints = child.communicate()
             compiled |= objects.unpack(output)
             errors += complaints
+            if child.returncode < 0:  # it was killed, and could say nothing
+                errors += f"\nsignal {-child.returncode} ended the compiling process".encode()
     if not lacking.keys() <= compiled.keys():
         last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise AuditError(f"the kernels cannot be compiled: {last or 'the sources have changed meanwhile'}")

@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
 # Raised where what is kept has another meaning than before, though its layout is the same and no version came between:
 # numbers of protocols and of reasons, values of headers, the order of what is listed.
-FORMAT = 4
+FORMAT = 5
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
 AT_ONCE = 1 << 20  # bytes; of more, copies on the way would add up
 LENGTH = 8  # bytes of the header's length
@@ -34,6 +34,7 @@ DIGEST = 32
 # What comes up where a file is whole, and what is in it is not what an audit writes.
 DAMAGED = (AuditError, RefusedError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 HEADER = 8  # how many times a header's bytes it takes in memory
+OTHER_DIGEST = "damaged: its SHA-256 is another one"
 TOO_LARGE = "takes more memory than there is: give --memory a larger size"
 
 
@@ -175,6 +176,16 @@ def digest_of(file: BinaryIO, record: Record) -> bytes:
     return file.read(DIGEST)
 
 
+def sha256_of(file: BinaryIO, begin: int, end: int) -> bytes:
+    """The SHA-256 that the record there has."""
+    file.seek(begin)
+    actual, left = hashlib.sha256(), end - DIGEST - begin
+    while left > 0 and (piece := file.read(min(left, AT_ONCE))):
+        actual.update(piece)
+        left -= len(piece)
+    return actual.digest()
+
+
 def load(
     file: BinaryIO, record: Record, layouts: Mapping[str, Any], digest: str | None = None, *, most: int | None = None
 ) -> Packed:
@@ -189,7 +200,7 @@ def load(
     data = memoryview(file.read(record.end - record.begin))
     actual = hashlib.sha256(data[:-DIGEST])
     if actual.digest() != data[-DIGEST:] or digest not in (None, actual.hexdigest()):
-        raise RefusedError("damaged: its SHA-256 is another one")
+        raise RefusedError(OTHER_DIGEST)
     bodies = record.bodies - record.begin
     _, values, listed = _parts(gate.from_json(bytes(data[len(MAGIC) + LENGTH : bodies]), unique=True))
     return Packed(values, _arrays(listed, data[bodies:], layouts, most))

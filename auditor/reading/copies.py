@@ -8,6 +8,7 @@ from auditor.decode.packet import (
     DECODED,
     DUPLICATE,
     FRAME_SEEN,
+    GROUP_ADDRESS,
     PACKET,
     PACKET_MARK,
     RECENT,
@@ -33,6 +34,8 @@ def place_of(packet: PacketRow) -> np.uint64:
     """Where a packet was seen, and how many routers it had passed: a hash."""
     place = packet.source_mac ^ (packet.target_mac * np.uint64(0x9E3779B97F4A7C15)) ^ packet.tunnel
     place ^= (packet.vlans ^ packet.outer_source) * np.uint64(0xBF58476D1CE4E5B9)
+    if packet.source_mac == 0 and packet.target_mac == 0:  # where frames have none, only who is how far away
+        place ^= mix(packet.source_low)
     return place ^ ((np.uint64(packet.ttl) << np.uint64(48)) | (np.uint64(packet.interface & 0xFFFF) << np.uint64(32)))
 
 
@@ -102,11 +105,15 @@ def find_copies(
 
 @kernel(BYTES, Layout(PACKET), Layout(PACKET_MARK))
 def describe_packets(block: Bytes, packets: PacketRows, marks: FrameRows) -> int:
-    """What packets of other captures are compared with, to find those that both have: hashes and times; how many."""
+    """What packets of other captures are compared with, to find those that both have: hashes and times; how many.
+
+    What is sent to a group has no place: all points of a network see it.
+    """
     count = 0
     for i in range(packets.size):
         packet = packets[i]
-        code = code_of(block, packet) if packet.fragment == 0 and packet.status == DECODED else np.uint64(0)
+        is_alone = packet.fragment == 0 and (np.int64(packet.target_mac) & GROUP_ADDRESS) == 0
+        code = code_of(block, packet) if is_alone and packet.status == DECODED else np.uint64(0)
         if code == 0:
             continue
         marks[count].code = code

@@ -178,7 +178,7 @@ def ordered(
     seen = dict(zip((item.name for item in unknown), Beginnings().at_all(unknown), strict=True)) if unknown else {}
     beginnings = [there.get(item.name) or seen.get(item.name) or FirstPackets() for item in inputs]
     ahead = (
-        clock_offsets([(one.first, one.marks) for one in beginnings])
+        clock_offsets([(one.first, one.marks) for one in beginnings], lambda k: last_times([inputs[k]])[0])
         if offsets is None
         else [offsets.get(item.name) for item in inputs]
     )

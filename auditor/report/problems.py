@@ -306,7 +306,9 @@ def _covers(group: str | None, pair: Pair) -> bool:
     )
 
 
-_FRAMES = re.compile(r" \(frame \d+\)| \(and \d+ other reasons?\)")
+_FRAMES = re.compile(
+    r" \(frame \d+(?: of (?:[^()]|\([^()]*\))*)?(?:, and \d+ more like it)?\)| \(and \d+ other reasons?\)"
+)
 
 
 # When something changed, before what did: that it did is enough in a few words.
