@@ -17,7 +17,9 @@ MOST = (1 << 53) - 1
 MISSING = -1
 LATEST = 9_000_000_000  # seconds since 1970, in the year 2255: nanoseconds of later ones are not held by 64 bits
 MILLI = 1000
-MILLISECONDS = 1_000_000_000_000  # times from here on are in milliseconds since 1970, as many tools have them: from 2001 on
+MILLISECONDS = (
+    1_000_000_000_000  # times from here on are in milliseconds since 1970, as many tools have them: from 2001 on
+)
 TIMES = ("start", "end")
 UTC_SUFFIX = ("_UTC", " UTC")  # behind the times that Athena's from_unixtime makes; a blank in CSV has become "_"
 RANGES = {
