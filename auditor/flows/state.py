@@ -30,7 +30,7 @@ FLOW = np.dtype(
         ("live", "u1"),  # FREE, LIVE or FINISHED
         ("client", "u1"),  # the client's side, or UNKNOWN_SIDE
         ("application", "u1"),  # see recognise.numbers
-        ("closed", "u1"),
+        ("closed", "u1"),  # bits: CLOSED; WAITED, of finished flows, where the capture went on without them
         ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits: TLS offered, asked for, refused, for the log-in alone; nothing else was said
         ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
@@ -148,6 +148,7 @@ NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW, and no stream
 BLANK_WAY = blank(WAY)
+CLOSED, WAITED = 1, 2
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED, UPGRADE_OF_LOGIN, NEGOTIATES = 1, 2, 4, 8, 16
 # Packets of QUIC, DTLS, TLS behind TDS; an alert, which may end TLS, came last; and see ``tls.borders``
 BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT, BY_RECORDS, IN_CLEAR, AFTER_RECORDS = (1 << n for n in range(7))

@@ -28,6 +28,7 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
+    RST,
     TCP,
     UDP,
     PacketRow,
@@ -119,7 +120,8 @@ def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direc
         note_place(memory, flow, way, direction, packet, False)
     side.packets += 1
     side.bytes += packet.wire_length
-    side.payload += packet.payload_wire
+    if packet.protocol != TCP or packet.tcp_flags & RST == 0:
+        side.payload += packet.payload_wire
     flow.ended = max(flow.ended, packet.time)
     flow.started = min(flow.started, packet.time)
     flow.touched = memory.counters[CLOCK]
@@ -286,7 +288,9 @@ def follow_batch(
             if other.stream > 0 and state.streams[other.stream].held != 0:
                 acknowledge(state, flow, other, state.streams[other.stream], 1 - direction, packet)
         note_packet(memory, flow, side, way, direction, packet)
-        if packet.payload_wire == 0:
+        if packet.payload_wire == 0 or (
+            is_tcp and packet.tcp_flags & RST
+        ):  # text in a RST is about it (RFC 9293 3.5.3)
             continue
         if not is_tcp:
             if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):

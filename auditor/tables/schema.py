@@ -155,7 +155,11 @@ TABLES: dict[str, list[Column]] = {
         Column("server_hello_frame", INT, "frame of that capture in which the ServerHello ends"),
         Column("client_hello_bytes", INT, "length of the ClientHello message"),
         Column("client_hello_segments", INT, "TCP segments that it took"),
-        _closed("hello_outcome", "what became of the ClientHello (TCP): answered, or what happened to it", OUTCOMES),
+        Column(
+            "hello_outcome",
+            TEXT,
+            f"what became of the ClientHello (TCP): {', '.join(OUTCOMES)}; of an answer that is no TLS with what it is: http, ssh, text, unknown, …",
+        ),
         Column("hello_repeats", INT, "segments that the client sent again before the answer"),
         Column("hello_acknowledged", INT, "bytes of the ClientHello that the server acknowledged"),
         Column("mss", INT, "smaller of both sides' maximum segment sizes (TCP option)"),
