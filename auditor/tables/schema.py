@@ -176,7 +176,9 @@ TABLES: dict[str, list[Column]] = {
         Column("certificate_matches", BOOL, "whether the server's certificate is good for the server name (RFC 6125)"),
         Column("certificate_valid", BOOL, "whether the server's certificate was valid when the handshake began"),
         Column("client_certificate_id", TEXT, "SHA-256 of the client's certificate"),
-        Column("client_certificate_asked", BOOL, "whether the server asked for a certificate (to TLS 1.2)"),
+        Column(
+            "client_certificate_asked", BOOL, "whether the server asked for a certificate (to TLS 1.2, or with keys)"
+        ),
         Column("ocsp_stapled", BOOL, "whether the server sent an OCSP response (to TLS 1.2)"),
         Column("extended_master_secret", BOOL, "whether both sides agreed on it (RFC 7627); always so in TLS 1.3"),
         Column("secure_renegotiation", BOOL, "whether the server knows secure renegotiation (RFC 5746)"),
