@@ -14,6 +14,7 @@ from auditor.policy.check import (
     CheckResult,
     JoinedTexts,
     is_given,
+    no_memory,
     or_unknown,
     unmet,
 )
@@ -67,6 +68,7 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     refused = negotiates & (facts.upgrade == "refused")
     answer.put(refused, NOT_OBSERVABLE, JoinedTexts("TLS was refused, and nothing followed in the capture: ", protocol))
     _put_tls(facts, required, answer)
+    no_memory(facts, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
 
