@@ -141,16 +141,15 @@ PLACE = np.dtype(
 )
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
 FREE, LIVE, FINISHED = 0, 1, 2
-UNKNOWN_SIDE = 255
+CLOSED, WAITED, UNKNOWN_SIDE = 1, 2, 255
 # What ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it; it is more than is kept.
 LOST, NO_ROOM, NOT_KEPT = 1, 2, 3
 NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW, and no stream
 BLANK_WAY = blank(WAY)
-CLOSED, WAITED = 1, 2
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED, UPGRADE_OF_LOGIN, NEGOTIATES = 1, 2, 4, 8, 16
-# Packets of QUIC, DTLS, TLS behind TDS; an alert, which may end TLS, came last; and see ``tls.borders``
+# Packets of QUIC, DTLS, TLS behind TDS; an alert, which may end TLS, came last; and see ``tls.borders`` (of DTLS: whole headers)
 BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT, BY_RECORDS, IN_CLEAR, AFTER_RECORDS = (1 << n for n in range(7))
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks
 CHUNK_BITS = 11
