@@ -60,12 +60,11 @@ class FlowContents:
         stated = values["revealed"]
         revealed = None
         if stated is not None:
-            revealed = Revealed(
-                **{
-                    name: [bytes.fromhex(one) for one in value] if isinstance(value, list) else value
-                    for name, value in stated.items()
-                }
-            )
+            kept: dict[str, Any] = {
+                name: [bytes.fromhex(one) for one in value] if isinstance(value, list) else value
+                for name, value in stated.items()
+            }
+            revealed = Revealed(**kept)
         return cls(list(values["rows"]), values["unseen"], revealed)
 
 
