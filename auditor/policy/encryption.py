@@ -66,7 +66,11 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     refused = negotiates & (facts.upgrade == "refused")
-    answer.put(refused, NOT_OBSERVABLE, JoinedTexts("TLS was refused, and nothing followed in the capture: ", protocol))
+    answer.put(
+        refused,
+        NOT_OBSERVABLE,
+        JoinedTexts("TLS was refused, and nothing but a negotiation is in the capture: ", protocol),
+    )
     _put_tls(facts, required, answer)
     no_memory(facts, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")

@@ -27,7 +27,7 @@ from auditor.recognise.numbers import (
 )
 from auditor.recognise.openings import CONNECT, IS_REQUEST, SEQUENCE
 from auditor.recognise.sealed import LONGEST_BUFFER, TOKEN_HEADER, is_sealed
-from auditor.recognise.words import matrix, same_word, which_stands_at
+from auditor.recognise.words import matrix, same_word, stands_at, which_stands_at
 from auditor.tls.wrappers import LOGIN_7
 
 ALL_BITS = 255
@@ -51,6 +51,7 @@ STATUS_AT, REDIRECTION = 9, 51  # where HTTP's status stands (RFC 9112 4), and h
 BIND_RESPONSE, EXTENDED_RESPONSE, SASL = 0x61, 0x78, 0xA3  # RFC 4511 4.2, 4.12
 SICILY_FIRST, SICILY_LAST = 0x89, 0x8B
 _LAYERS, _LAYER_LENGTHS = matrix((b"GSS", b"DIGEST-MD5", b"NTLM"))  # how mechanisms begin that have a security layer
+_START_TLS = np.frombuffer(b"1.3.6.1.4.1.1466.20037", np.uint8)
 _ENC = np.frombuffer(b"enc ", np.uint8)
 
 
@@ -136,6 +137,14 @@ def may_agree(data: Bytes, at: int, size: int) -> bool:
 
 
 @part
+def is_start_tls(data: Bytes, at: int, size: int) -> bool:
+    """Whether an extended request of LDAP, whose tag stands at ``at``, asks for TLS (RFC 4511 4.14.1)."""
+    name, _ = ber_length(data, at + 1, size)
+    name, _ = ber_length(data, name + 1, size)
+    return stands_at(data, name, size, _START_TLS)
+
+
+@part
 def is_signed_alone(data: Bytes, size: int) -> bool:
     """Whether it is a buffer of SASL's security layer whose contents can be read (see ``sealed``)."""
     fits = size > 4 + TOKEN_HEADER and TOKEN_HEADER <= be32(data, 0) < LONGEST_BUFFER
@@ -150,8 +159,8 @@ def note_ldap(flow: FlowRow, direction: int, data: Bytes, size: int) -> None:
     if at >= size:
         if data[0] != SEQUENCE and is_signed_alone(data, size):
             is_agreed(flow)
-    elif data[at] == EXTENDED_REQUEST and flow.upgrade & UPGRADE_ASKED:
-        flow.upgrade |= NEGOTIATES
+    elif data[at] == EXTENDED_REQUEST and is_start_tls(data, at, size):
+        flow.upgrade |= NEGOTIATES | UPGRADE_ASKED
     elif data[at] == EXTENDED_RESPONSE:
         result, _ = ber_length(data, at + 1, size)
         if flow.upgrade & NEGOTIATES and result > 0 and result + 2 < size and data[result + 2] != 0:

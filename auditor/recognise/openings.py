@@ -140,8 +140,8 @@ OPENINGS = (
     Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
 GREETING, PASSWORD, CONNECT = ([one.text for one in OPENINGS].index(text) for text in (b"220", b"PASS ", b"CONNECT "))
-# Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4, LDAP's of RFC 4511 4.14.
-UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl", b"1.3.6.1.4.1.1466.20037")
+# Words by which TLS is offered or asked for: RFC 3207 4 and others, POP3's of RFC 2595 4, FTP's of RFC 4217 4.
+UPGRADE_WORDS = (b"starttls", b"stls", b"auth tls", b"auth ssl")
 _UPGRADE = np.frombuffer(b"upgrade: tls", np.uint8)
 
 
