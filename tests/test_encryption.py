@@ -115,6 +115,7 @@ BEHIND_DTLS = {
     "the short header of another version": (b"\x2f\1\2\0\x20" + UNKNOWN, "not_observable"),
     "a line's end that keeps ports open": (b"\r\n\r\n", "pass"),
     "STUN": (carriers.stun(1), "pass"),
+    "a record of DTLS before its RFC": (b"\x17\1\0\0\1" + bytes(6) + b"\0\x64" + UNKNOWN, "pass"),
     "RTP": (b"\x80\x60" + UNKNOWN, "pass"),
     "ChannelData": (b"\x40\1\0\x20" + bytes(range(32)), "pass"),
 }

@@ -62,7 +62,7 @@ from auditor.recognise.numbers import (
 from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2
 
 SHORT_HEADER = 32  # of DTLS 1.3: its first byte is this or more
-DTLS_1_0, DTLS_1_2, ZRTP = 0xFEFF, 0xFEFD, 0x5A525450
+DTLS_0, DTLS_1_0, DTLS_1_2, ZRTP = 0x0100, 0xFEFF, 0xFEFD, 0x5A525450  # the first is OpenSSL's, before the RFC
 LONGEST_KEEP_ALIVE = 4  # bytes: one of all ones (RFC 3948 2.3), two lines' ends (RFC 5626 4.4.1)
 _PROTECTS = np.zeros(256, np.bool_)  # by itself, or is no contents
 _PROTECTS[[QUIC, DTLS, STUN, WIREGUARD, IKE, OPENVPN, RDP, CAPWAP, SNMP_SEALED]] = True
@@ -282,7 +282,8 @@ def may_share(side: SideRow, block: Bytes, begin: int, end: int, wire: int) -> b
     if first >> 2 == 4:
         return size >= 8 and be32(block, begin + 4) == ZRTP
     if 20 <= first <= 26:
-        return be16(block, begin + 1) == DTLS_1_0 or be16(block, begin + 1) == DTLS_1_2
+        version = be16(block, begin + 1)
+        return version == DTLS_1_0 or version == DTLS_1_2 or version == DTLS_0
     return is_stun(block, begin, end) or is_channel_data(block, begin, end, wire)
 
 
