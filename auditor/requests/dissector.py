@@ -11,7 +11,7 @@ from auditor.requests.http3 import Streams
 
 FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
 ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY = "8", "11", "13", "15"
-NOTHING_REVEALED = {"alpn": None, "certificates": [], "asked": None, "signed": None}
+NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "asked": None, "signed": None}
 HEADERS = "1"  # type of a frame of HTTP/2
 LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
 BODY = 4096  # bytes of a response with an error that are looked at
