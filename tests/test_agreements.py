@@ -44,6 +44,23 @@ LDAP_BIND: Turns = [
     ("c", b"\x30\x1b\2\1\2\x60\x16\2\1\3\4\0\xa3\x0f\4\x0bDIGEST-MD5!\4\0"),
     ("s", b"\x30\x0c\2\1\2\x61\7\x0a\1\0\4\0\4\0"),
 ]
+BOUND = ("s", b"\x30\x0c\2\1\2\x61\7\x0a\1\0\4\0\4\0")
+
+
+def bind(mechanism: bytes, token: bytes) -> tuple[str, bytes]:
+    """An LDAP bind by SASL (RFC 4511 4.2), whose lengths take three bytes each."""
+    chosen = long_ber(4, mechanism) + long_ber(4, token)
+    return "c", long_ber(0x30, b"\2\1\2" + long_ber(0x60, b"\2\1\3\4\0" + long_ber(0xA3, chosen)))
+
+
+def long_ber(tag: int, contents: bytes) -> bytes:
+    return struct.pack(">BBH", tag, 0x82, len(contents)) + contents
+
+
+SEARCH = ("c", long_ber(0x30, b"\2\1\3" + long_ber(0x63, b"\4\x0cdc=x,dc=test" + NOISE[:40])))
+SIMPLE = ("c", b"\x30\x17\2\1\5\x60\x12\2\1\3\4\5cn=me\x80\6secret")
+START_TLS = ("c", b"\x30\x1d\2\1\1\x77\x18\x80\x161.3.6.1.4.1.1466.20037")
+STARTED, NOT_STARTED = (("s", b"\x30\x0c\2\1\1\x78\7\x0a\1" + code + b"\4\0\4\0") for code in (b"\0", b"\2"))
 IMAP: Turns = [
     ("s", b"* OK ready\r\n"),
     ("c", b"a1 AUTHENTICATE GSSAPI\r\n"),
@@ -109,6 +126,19 @@ SCENES: dict[str, tuple[Turns, str, str]] = {
     "PostgreSQL, TLS instead": ([("c", GSS), ("s", b"N"), ("c", SSL), ("s", b"S"), *SHAKE], "tls", "pass"),
     "LDAP, DIGEST-MD5": ([*LDAP_BIND, ("c", DIGEST), ("s", DIGEST)], "ldap-sasl", "not_observable"),
     "LDAP, DIGEST-MD5 that signs": ([*LDAP_BIND, ("c", framed(ROOT + NOISE[:10] + b"\0\1\0\0\0\0"))], "ldap", "fail"),
+    "LDAP, a bind by DIGEST-MD5 alone": (LDAP_BIND, "ldap", "not_observable"),
+    "LDAP, a bind by Kerberos alone": ([("c", ROOT), bind(b"GSSAPI", NOISE * 5), BOUND], "ldap", "not_observable"),
+    "LDAP, Kerberos for the log-in": ([bind(b"GSS-SPNEGO", NOISE * 5), BOUND, SEARCH], "ldap", "fail"),
+    "LDAP, Kerberos": ([bind(b"GSS-SPNEGO", NOISE * 5), BOUND, *SEALING], "ldap-sasl", "not_observable"),
+    "LDAP, a password in SASL": ([bind(b"PLAIN", b"\0me\0secret"), BOUND], "ldap", "fail"),
+    "LDAP, a password behind Kerberos": ([bind(b"GSSAPI", NOISE), BOUND, SIMPLE], "ldap", "fail"),
+    "LDAP, StartTLS and no more": ([START_TLS, STARTED], "ldap", "not_observable"),
+    "LDAP, StartTLS refused and no more": ([START_TLS, NOT_STARTED], "ldap", "not_observable"),
+    "LDAP, StartTLS refused": ([START_TLS, NOT_STARTED, SIMPLE], "ldap", "fail"),
+    "LDAP, StartTLS": ([START_TLS, STARTED, *SHAKE], "tls", "pass"),
+    "TDS, TLS refused and no more": (tds(1, 2, [])[:2], "tds", "not_observable"),
+    "TDS, TLS agreed on and no more": (tds(1, 1, [])[:2], "tds", "not_observable"),
+    "TDS, TLS refused": ([*tds(1, 2, [])[:2], BATCH[1]], "tds", "fail"),
     "IMAP, Kerberos": ([*IMAP, *SEALING], "imap-sasl", "not_observable"),
     "IMAP, Kerberos for the log-in": ([*IMAP, ("c", b"a2 SELECT INBOX\r\n")], "imap", "fail"),
     "IMAP, NTLM that signs": ([*IMAP, ("c", framed(b"\1\0\0\0" + NOISE[:12] + b"a2 SELECT INBOX\r\n"))], "imap", "fail"),

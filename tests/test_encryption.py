@@ -103,11 +103,19 @@ BEHIND_RECORDS = {
     "data without ChangeCipherSpec": ([*DONE, ("c", DATA), ("s", DATA)], "not_observable"),
     "ChangeCipherSpec of one side": ([*DONE, ("c", DATA), ("s", CCS + FINISHED), ("s", DATA)], "not_observable"),
 }
+SNMP_REST = b"\2\1\0\2\1\0\x30\x0e\x30\x0c\6\x08\x2b\6\1\2\1\1\1\0\5\0"
 BEHIND_DTLS = {
     "nothing": (b"", "pass"),
     "a request": (POST, "fail"),
     "a line of syslog": (b"<13>Nov 28 host app: user bob logged in", "fail"),
     "UTF-8": (IN_WORDS.encode(), "fail"),
+    "SNMP": (b"\x30\x29\2\1\0\4\6public\xa0\x1c\2\4\1\2\3\4" + SNMP_REST, "fail"),
+    "DNS": (b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\7example\3org\0\0\1\0\1", "fail"),
+    "bytes that nobody knows": (b"\x40\1\x12\x34\xb4temp\xff" + bytes(8), "not_observable"),
+    "the short header of another version": (b"\x2f\1\2\0\x20" + UNKNOWN, "not_observable"),
+    "a line's end that keeps ports open": (b"\r\n\r\n", "pass"),
+    "STUN": (carriers.stun(1), "pass"),
+    "a record of DTLS before its RFC": (b"\x17\1\0\0\1" + bytes(6) + b"\0\x64" + UNKNOWN, "pass"),
     "RTP": (b"\x80\x60" + UNKNOWN, "pass"),
     "ChannelData": (b"\x40\1\0\x20" + bytes(range(32)), "pass"),
 }
@@ -147,6 +155,15 @@ def test_what_no_keys_protect_does_not_pass(audit_bytes: Callable[..., auditor.A
     assert verdict(audit_bytes, flights) == expected
 
 
+def test_what_a_reset_says(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """What stands in a RST says why it was sent (RFC 9293 3.5.3), and is none of what the connection carried; what comes with FIN is."""
+    for flags, expected in (("R", "pass"), ("RA", "pass"), ("RFA", "pass"), ("FA", "fail")):
+        talk = wire.Talk(server=AWS).open().play(SHAKE)
+        talk.send(1, DENIED, flags=flags)
+        rows = audit_bytes(wire.pcap(talk.packets)).rows("verdicts", "rule", "verdict")
+        assert [row["verdict"] for row in rows if row["rule"] == "NET101"] == [expected]
+
+
 def test_behind_a_gap_nothing_is_known(audit_bytes: Callable[..., auditor.Audit]) -> None:
     """Bytes behind lost ones, sent again, to keep a connection alive, or to fill a frame, are not taken for something that is no record."""
     lost, again, alive, filled, probed = (
@@ -170,8 +187,8 @@ def test_behind_a_gap_nothing_is_known(audit_bytes: Callable[..., auditor.Audit]
 
 
 @pytest.mark.parametrize("scene", BEHIND_DTLS)
-def test_text_among_dtls_is_in_clear(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
-    """Text on the ports of DTLS is not encrypted; what may share them with it is no reason to doubt (RFC 7983)."""
+def test_what_is_among_dtls(audit_bytes: Callable[..., auditor.Audit], scene: str) -> None:
+    """Messages in clear on the ports of DTLS are not encrypted; what may share them with it is no reason to doubt (RFC 7983)."""
     more, expected = BEHIND_DTLS[scene]
     ends = {"c": (wire.CLIENT, AWS, 5000, 443), "s": (AWS, wire.CLIENT, 443, 5000)}
     packets = [

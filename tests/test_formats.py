@@ -29,17 +29,39 @@ def lines(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
 
 
+def apart(rows: list[Any], result: Any) -> tuple[list[Any], list[Any]]:
+    """The rows of findings, and those behind them of what was not judged: a form without these would let silence be a pass."""
+    count = len(result.findings)
+    assert len(rows) > count
+    return rows[:count], rows[count:]
+
+
+@pytest.mark.parametrize("form", ["asff", "ocsf", "cef", "syslog", "concise", "sarif", "markdown"])
+def test_every_form_says_what_was_not_judged(audit_bytes: Any, form: str) -> None:
+    """Rules that could not judge, with the reason, and flows that no rule is about, are told where there is no finding at all."""
+    hello = wire.record(22, wire.client_hello("pinpoint.us-east-1.amazonaws.com"))
+    told = audit_bytes(wire.pcap([*wire.Talk().open().play([("c", hello)]).packets, wire.datagram(bytes(40), 7, 9)]))
+    text = re.sub(r"\\u[0-9a-f]{4}", "-", _written(told, form)).replace("\\", "")
+    assert "NET101" in text
+    assert "the end of the TLS handshake is not in the capture" in text
+    assert "not recognised" in text
+    assert re.search("Flows that pass|Other flows", text)
+    nothing = _written(audit_bytes(wire.pcap([])), form)
+    assert re.search("[Nn]othing was judged: no flow was seen|no packets", nothing)
+
+
 def test_asff_is_what_security_hub_takes(office: Any) -> None:
     """Findings fit botocore's shape of BatchImportFindings, with every required member."""
     from botocore.session import get_session
     from botocore.validate import ParamValidator
 
-    found = json.loads(written(office, "asff"))
+    found, more = apart(json.loads(written(office, "asff")), office)
     shape = get_session().get_service_model("securityhub").operation_model("BatchImportFindings").input_shape
-    report = ParamValidator().validate({"Findings": found[:100]}, shape)
+    report = ParamValidator().validate({"Findings": [*found, *more][:100]}, shape)
     assert not report.has_errors(), report.generate_report()
     assert len(found) == len(office.findings)
     assert {one["Compliance"]["Status"] for one in found} == {"FAILED", "WARNING"}
+    assert {one["Compliance"]["Status"] for one in more} == {"NOT_AVAILABLE"}
 
 
 def test_ocsf_findings_are_read_by_its_models(office: Any) -> None:
@@ -47,8 +69,10 @@ def test_ocsf_findings_are_read_by_its_models(office: Any) -> None:
     from py_ocsf_models.events.findings.compliance_finding import ComplianceFinding
 
     events = lines(written(office, "ocsf"))
-    findings = [ComplianceFinding(**event) for event in events if event["class_uid"] == 2003]
+    every = [ComplianceFinding(**event) for event in events if event["class_uid"] == 2003]
+    findings, more = apart(every, office)
     assert len(findings) == len(office.findings)
+    assert {one.compliance.status_id for one in more} == {0}
     traffic = [event for event in events if event["class_uid"] == 4001]
     assert (len(traffic), sum("tls" in event for event in traffic)) == (21, 19)
     for event in traffic:
@@ -77,7 +101,9 @@ def test_sarif_is_read_by_its_tools(office: Any, tmp_path: Path) -> None:
     assert run["artifacts"][0]["hashes"]["sha-256"] == office.captures["sha256"].iloc[0]
     told_beside = [one["message"]["text"] for one in run["invocations"][0]["toolExecutionNotifications"]]
     assert told_beside[0] == office.answer  # and what was not judged: no result is no approval
-    assert told_beside[1:] == [f"{words}: {listed}" for words, listed in overview.not_judged_words(office)]
+    whole = [f"{words}: {listed}" for words, listed in overview.not_judged_words(office)]
+    assert told_beside[1 : 1 + len(whole)] == whole
+    assert {text.split(" ")[0] for text in told_beside[1 + len(whole) :]} == set(office.manifest["not_observable"])
 
 
 @pytest.mark.parametrize(("form", "version"), [("cbom", "V1_6"), ("cbom-1.7", "V1_7")])
@@ -146,8 +172,9 @@ def test_ecs_events(office: Any) -> None:
 
 def test_cef_has_the_findings(office: Any) -> None:
     """Each line is a header of seven fields and an extension of keys and values, with all of a finding in it."""
-    lines = _written(office, "cef").splitlines()
+    lines, more = apart(_written(office, "cef").splitlines(), office)
     assert len(lines) == len(office.findings)
+    assert all("|Not judged: " in line for line in more)
     for line, row in zip(lines, office.records("findings"), strict=True):
         *header, extension = re.split(r"(?<!\\)\|", line, maxsplit=7)
         assert header[:3] == ["CEF:0", "traffic-auditor", "audit"]
@@ -171,7 +198,7 @@ def test_syslog_carries_the_same(office: Any) -> None:
     """As syslog, each message has RFC 5424's header, with severity and time of the finding, and is the line of CEF."""
     plain, wrapped = (_written(office, form).splitlines() for form in ("cef", "syslog"))
     for one, message in zip(plain, wrapped, strict=True):
-        head = re.match(r"<(\d+)>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) - audit - ([A-Z]+\d{3}) - ", message)
+        head = re.match(r"<(\d+)>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) - audit - ([A-Z]+\d{3}|-) - ", message)
         assert head is not None
         assert 104 <= int(head[1]) <= 111
         assert message[head.end() :] == one

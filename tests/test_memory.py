@@ -221,12 +221,17 @@ def test_what_is_let_go_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     early = "memory: there was none left to follow the server's side to its end"
     assert reasons[early] == capture["ended_early"]
     assert len(result.handshakes) == 3000
-    judged = result.verdicts[result.verdicts["rule"] == "TLS101"].merge(
-        result.handshakes[result.handshakes["status_reason"] == early], on="flow_id"
-    )
-    assert len(judged) == capture["ended_early"]
-    assert set(judged["verdict"]) == {"not_observable"}
-    assert judged["reason"].str.contains("memory:").all()
+    for rule in ("TLS101", "TLS102", "TLS106", "NET101"):
+        judged = result.verdicts[result.verdicts["rule"] == rule].merge(
+            result.handshakes[result.handshakes["status_reason"] == early], on="flow_id"
+        )
+        assert len(judged) == capture["ended_early"]
+        assert set(judged["verdict"]) == {"not_observable"}
+        assert judged["reason"].str.contains("memory:").all()
+    for form in ("concise", "cef", "asff", "ocsf", "sarif", "markdown"):
+        out = io.BytesIO()
+        result.export(form, out)
+        assert early in out.getvalue().decode().replace("\\", "")
 
 
 def test_results_do_not_depend_on_blocks_where_memory_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

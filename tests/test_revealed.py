@@ -39,6 +39,7 @@ def test_with_keys(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
     row = wire.only(result.handshakes)
     assert (row["tls_version"], row["alpn"], row["authentication"]) == ("TLS 1.3", "h2", "classical")
     assert (row["certificate_matches"], row["certificate_valid"], row["chain_order"]) == (True, True, "self-signed")
+    assert (row["signature_scheme"], row["client_certificate_asked"]) == ("ecdsa_secp256r1_sha256", True)
     certificate = wire.only(result.certificates)
     assert certificate["certificate_id"] == row["certificate_id"] == row["client_certificate_id"]
     assert certificate["roles"] == "client server"
@@ -51,6 +52,21 @@ def test_expired_ones(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:
     for keylog, verdict in ((keys, "fail"), ((), "not_observable")):
         said = audit_bytes(late, policy="rfc9325", all_traffic=True, keylog=keylog).verdicts.set_index("rule").verdict
         assert said["BCP121"] == verdict
+
+
+def test_signatures_are_judged(audit_bytes: Run, talk: tuple[list[bytes], Path], tmp_path: Path) -> None:
+    """How both sides signed is judged by the rule on signatures once keys show it; without keys nobody knows."""
+    packets, keys = talk
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'id = "own"\ntitle = "Own"\nedition = "1"\nsource = "ours"\nretrieved = 2026-11-01\n[[rule]]\ncode = "OUR101"\n'
+        'title = "Schemes"\ncheck = "signature-schemes"\nseverity = "high"\nwhat = "w"\nwhy = "y"\nfix = "f"\nsource = "s"\n'
+        'parameters = { allow = ["rsa.*"] }\n'
+    )
+    for keylog, said in ((keys, "fail"), ((), "not_observable")):
+        row = wire.only(audit_bytes(wire.pcap(packets), policy=own, all_traffic=True, keylog=keylog).verdicts)
+        assert row["verdict"] == said
+        assert ("signed with ecdsa_secp256r1_sha256" in row["reason"]) == (said == "fail")
 
 
 def test_with_the_handshakes_secrets_alone(audit_bytes: Run, talk: tuple[list[bytes], Path]) -> None:

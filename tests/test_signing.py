@@ -62,6 +62,8 @@ def test_what_is_not_a_whole_signature() -> None:
     assert presigned(query)
     assert not any(presigned({name: value for name, value in query.items() if name != lacking}) for lacking in query)
     assert not presigned({**query, "Expires": "soon"})
+    for seconds, whole in (("0", False), ("1", True), ("604800", True), ("604801", False)):  # seven days are the most
+        assert presigned({**query, "Expires": seconds}) == whole
     for text, whole in ((f"AWS {KEY}:c2ln", True), (f"AWS {KEY}:", False), (f"AWS {KEY}", False)):
         assert signing.read({"authorization": text}, "", SALT).is_signed == whole
     assert signing.read({}, f"AWSAccessKeyId={KEY}&Signature=c2ln", SALT).is_signed

@@ -12,6 +12,7 @@ from auditor.decode.packet import ESP
 from auditor.flows.oriented import Oriented, flow_columns, orient
 from auditor.flows.rows import Rows, gather
 from auditor.flows.state import (
+    CLOSED,
     OVER_TCP,
     SEEN_SERVER_HELLO,
     UPGRADE_ASKED,
@@ -24,7 +25,7 @@ from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
 from auditor.recognise import commands
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
-from auditor.recognise.numbers import OTHER, PROTOCOL_NAMES, TEXT, UNSEEN_BEGINNING
+from auditor.recognise.numbers import PROTOCOL_NAMES, UNSEEN_BEGINNING, spoken_names
 from auditor.requests.inside import FlowOpener
 from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import MISSING, Column, Numbers, Texts
@@ -97,7 +98,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: FlowOpener) -
     place = _places(rows)
     name, source = _names(rows, place)
     server_name, hello_name = texts_of(memory, name, rows.handshakes["server_name"])
-    closed = rows.flows["closed"][at] != 0
+    closed = rows.flows["closed"][at] & CLOSED != 0
     handshakes = handshake_columns(rows.handshakes, hello_name, memory, shapes, closed, lost, captures)
     negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
@@ -131,7 +132,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: FlowOpener) -
         ends=ends,
         columns=columns,
         handshakes=handshakes,
-        delivery=_deliveries(rows, ends),
+        delivery=_deliveries(rows, ends, handshakes),
         handshake=place,
         tls_version=negotiated["tls_version"],
         protocol=protocol,
@@ -150,10 +151,13 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: FlowOpener) -
     )
 
 
-def _deliveries(rows: Rows, ends: Oriented) -> Delivery:
+def _deliveries(rows: Rows, ends: Oriented, handshakes: HandshakeColumns) -> Delivery:
     """What became of each handshake's ClientHello."""
     at = rows.handshake_flow
-    return deliveries(rows.handshakes, gather(ends.client, at), gather(ends.server, at), rows.flows["answer"][at])
+    no_early_data = handshakes.numbers["early_data"].three_valued() == 0
+    return deliveries(
+        rows.handshakes, gather(rows.flows, at), gather(ends.client, at), gather(ends.server, at), no_early_data
+    )
 
 
 def _places(rows: Rows) -> Array:
@@ -172,9 +176,7 @@ def _protocols(rows: Rows) -> Texts:
 
 def _spoken(numbers: Array) -> Texts:
     """Names of what was spoken where TLS was to be; None for nothing."""
-    names = [PROTOCOL_NAMES.get(n) for n in range(256)]
-    names[OTHER], names[TEXT] = "unknown", "text"
-    return Texts(names, numbers.astype(np.int64))
+    return Texts(spoken_names(), numbers.astype(np.int64))
 
 
 def _spoken_before(rows: Rows, place: Array) -> Texts:

@@ -49,7 +49,7 @@ class FlowContents:
         revealed = None
         if self.revealed is not None:
             revealed = {
-                name: value if name == "alpn" else [one.hex() for one in value]
+                name: [one.hex() for one in value] if isinstance(value, list) else value
                 for name, value in asdict(self.revealed).items()
             }
         return {"rows": list(self.rows), "unseen": self.unseen, "revealed": revealed}
@@ -60,8 +60,11 @@ class FlowContents:
         stated = values["revealed"]
         revealed = None
         if stated is not None:
-            server, client = ([bytes.fromhex(one) for one in stated[side]] for side in ("server", "client"))
-            revealed = Revealed(stated["alpn"], server, client)
+            kept: dict[str, Any] = {
+                name: [bytes.fromhex(one) for one in value] if isinstance(value, list) else value
+                for name, value in stated.items()
+            }
+            revealed = Revealed(**kept)
         return cls(list(values["rows"]), values["unseen"], revealed)
 
 

@@ -39,6 +39,7 @@ from auditor.flows.state import (
     SHARES,
     SWEEP_AT,
     UNKNOWN_SIDE,
+    WAITED,
     AnswerRows,
     FlowRow,
     FlowRows,
@@ -230,6 +231,8 @@ def finish(state: State, at: int) -> None:
         flow.dns = flow.dns_back
         flow.dns_shared >>= 1
         flow.asks |= 1
+    if counters[CLOCK] - flow.touched >= TCP_CLOSED:
+        flow.closed |= WAITED
     unlink(state.flows, state.buckets, at)
     flow.live = FINISHED
     state.finished[counters[FINISHED_FLOWS]] = at

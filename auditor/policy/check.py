@@ -9,6 +9,7 @@ import numpy as np
 from auditor.policy.facts import Facts
 from auditor.recognise.numbers import APPLICATIONS
 from auditor.tables.columns import is_one_of
+from auditor.tables.schema import NO_MEMORY
 from auditor.tables.value_sets import VERDICTS
 
 Array = np.ndarray[Any, Any]
@@ -128,3 +129,10 @@ def no_handshake(facts: Facts, answer: CheckResult) -> None:
         NOT_OBSERVABLE,
         "an encrypted tunnel: what is inside cannot be seen",
     )
+    no_memory(facts, answer)
+
+
+def no_memory(facts: Facts, answer: CheckResult) -> None:
+    """Where the audit had no memory for a handshake, what was not observable is so for that: the capture may have it."""
+    own = np.array([reason is not None and reason.startswith(NO_MEMORY) for reason in facts.status_reason], bool)
+    answer.put(own & (answer.verdict == NOT_OBSERVABLE), NOT_OBSERVABLE, facts.status_reason)

@@ -180,9 +180,10 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Check
 @check("every", of_any_server=True)
 def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """A large ClientHello got through. With ``every = true`` small ones count as well."""
-    from auditor.tls.delivery import ALERT, ANSWERED, FAILURES, NOT_TLS, RETRY
+    from auditor.tls.delivery import ALERT, ANSWERED, ENDED, FAILURES, NOT_TLS, RETRY
 
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "what became of the ClientHello is not in the capture")
+    answer.put(facts.hello_outcome == ENDED, NOT_OBSERVABLE, "the capture ended before an answer to the ClientHello")
     other = facts.hello_outcome == NOT_TLS
     answer.put(
         other, NOT_OBSERVABLE, JoinedTexts("answered by something that is no TLS: ", or_unknown(facts.answered_with))

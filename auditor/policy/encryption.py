@@ -15,6 +15,7 @@ from auditor.policy.check import (
     CheckResult,
     JoinedTexts,
     is_given,
+    no_memory,
     or_unknown,
     unmet,
 )
@@ -39,6 +40,7 @@ ENCRYPTED_LATER = {
     "vnc-encrypted": "VNC that encrypts by itself, but the end of its negotiation does not show",
 }
 LOGIN_ALONE = "TLS was agreed on for the log-in alone, and what follows it is not in the capture"
+WITHOUT_TLS = "the ClientHello was answered without TLS: "
 NO_END = "the end of the TLS handshake is not in the capture"
 ANSWERED = ["ike", "openvpn", "wireguard"]  # which encrypt once both sides have agreed
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
@@ -66,7 +68,14 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(is_one_of(protocol, WEAK), unmet(required), "SSH whose two sides agreed on weak algorithms")
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
+    refused = negotiates & (facts.upgrade == "refused")
+    answer.put(
+        refused,
+        NOT_OBSERVABLE,
+        JoinedTexts("TLS was refused, and nothing but a negotiation is in the capture: ", protocol),
+    )
     _put_tls(facts, required, answer)
+    no_memory(facts, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
 
@@ -90,7 +99,9 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
     answer.put(is_of_login(facts) & (answer.verdict == PASS), NOT_OBSERVABLE, LOGIN_ALONE)
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
-    answered = (facts.answered_with, "the ClientHello was answered without TLS: ")
+    answered = (facts.answered_with, WITHOUT_TLS)
+    replied = open_end & is_one_of(facts.answered_with, UNKNOWN_BYTES)
+    answer.put(replied, NOT_OBSERVABLE, JoinedTexts(WITHOUT_TLS, or_unknown(facts.answered_with)))
     for spoken, words in (answered, *_around(facts)):
         given = tls & is_given(spoken)
         unknown = given & is_one_of(spoken, UNKNOWN_BYTES)

@@ -215,7 +215,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
     """The server's key exchange, and the client's proof of its key, are signed with a scheme of ``allow`` and none of ``deny``.
 
     Both are patterns. Where only ``deny`` is given, schemes of which nobody can tell whether they are what it means do not pass.
-    Seen to TLS 1.2; before it MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3). A rule with ``to_version`` is about that version and older ones.
+    Seen to TLS 1.2, and of TLS 1.3 with keys; before them MD5 with SHA-1, or SHA-1, is fixed (RFC 4346 7.4.3). A rule with ``to_version`` is about that version and older ones.
     """
     allow, deny = ([str(pattern) for pattern in parameters.get(name, [])] for name in ("allow", "deny"))
 

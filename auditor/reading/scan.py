@@ -28,6 +28,7 @@ from auditor.decode.packet import (
     NOT_IP,
     OTHER_IP,
     PACKET,
+    RST,
     TCP,
     UDP,
     PacketRow,
@@ -107,6 +108,12 @@ def tick(counters: Counters, time: int) -> None:
 
 
 @inlined
+def carries_data(packet: PacketRow) -> bool:
+    """Whether a packet carries data of its flow; text in a RST says why it was sent (RFC 9293 3.5.3)."""
+    return bool(packet.payload_wire != 0 and (packet.protocol != TCP or packet.tcp_flags & RST == 0))
+
+
+@inlined
 def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direction: int, packet: PacketRow) -> None:
     if side.packets == 0:
         note_side(side, way, packet)
@@ -119,7 +126,8 @@ def note_packet(memory: Memory, flow: FlowRow, side: SideRow, way: WayRow, direc
         note_place(memory, flow, way, direction, packet, False)
     side.packets += 1
     side.bytes += packet.wire_length
-    side.payload += packet.payload_wire
+    if carries_data(packet):
+        side.payload += packet.payload_wire
     flow.ended = max(flow.ended, packet.time)
     flow.started = min(flow.started, packet.time)
     flow.touched = memory.counters[CLOCK]
@@ -286,7 +294,7 @@ def follow_batch(
             if other.stream > 0 and state.streams[other.stream].held != 0:
                 acknowledge(state, flow, other, state.streams[other.stream], 1 - direction, packet)
         note_packet(memory, flow, side, way, direction, packet)
-        if packet.payload_wire == 0:
+        if not carries_data(packet):
             continue
         if not is_tcp:
             if packet.payload_captured > 0 and is_looked_at(flow, side, block, packet):

@@ -20,6 +20,7 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import read
 from auditor.machine.kernel import inlined, part
+from auditor.recognise.answers import application_of_answer
 from auditor.recognise.commands import SIDE_BITS, said_before_tls
 from auditor.recognise.mysql import mysql_ssl_request
 from auditor.recognise.numbers import HTTP, MYSQL, OTHER, POSTGRESQL, SSH, TEXT, TLS, UNKNOWN
@@ -37,6 +38,7 @@ from auditor.tls.borders import NONE, clear_contents, next_borders
 POSTGRESQL_NO = 78  # N
 CHANGE_CIPHER_SPEC, HEARTBEAT = 20, 24  # the first and the last type of records (RFC 8446 5.1, RFC 6520)
 LONGEST_TYPED = 24  # bytes of a line that may still be being typed
+SHORTEST_ANSWER = 4  # bytes of text that answer a hello: nothing is encrypted yet
 SHORTEST_RUN = 15  # bytes of text among others that show what follows TLS to be in clear
 HEAD = 512  # bytes of a stream that text protocols are recognised by
 
@@ -140,19 +142,38 @@ def is_readable(data: Bytes, size: int, least: int) -> bool:
 
 
 @part
+def is_all_text(data: Bytes, size: int) -> bool:
+    """Whether a few bytes are characters and nothing else."""
+    return size >= SHORTEST_ANSWER and run_of_text(data, np.int64(0), size) == size
+
+
+@part
+def note_answer(flow: FlowRow, application: int, data: Bytes, size: int) -> None:
+    """A server's bytes in the place of its ServerHello: what they are, as far as they show it."""
+    is_open = flow.answer == UNKNOWN or flow.answer == OTHER
+    if application != UNKNOWN and application != OTHER:
+        if is_open or flow.answer == TEXT:
+            flow.answer = application
+    elif is_open and size > 0:
+        is_readable = is_all_text(data, size) or begins_readable(data, np.int64(0), size)
+        flow.answer = TEXT if is_readable else OTHER
+
+
+@part
 def note_clear(flow: FlowRow, side: int, client: int, was_tls: bool, application: int, data: Bytes, size: int) -> None:
     """Something that is no TLS on a connection on which TLS has begun: an answer to its hello, or what came after."""
+    if not was_tls:
+        if side != client:
+            note_answer(flow, application_of_answer(application, data, size), data, size)
+        return
     spoken = application
     if spoken == UNKNOWN or spoken == OTHER:
         spoken = TEXT if is_text(data, np.int64(0), size) else OTHER
-    if was_tls:
-        least = SHORTEST_RUN if flow.clear == UNKNOWN else LONGEST_TYPED  # of many segments one may hold some by chance
-        if spoken == OTHER and is_readable(data, size, least):
-            spoken = TEXT
-        if flow.clear == UNKNOWN or flow.clear == OTHER:
-            flow.clear = spoken
-    elif side != client and (flow.answer == UNKNOWN or flow.answer == OTHER):
-        flow.answer = spoken
+    least = SHORTEST_RUN if flow.clear == UNKNOWN else LONGEST_TYPED  # of many segments one may hold some by chance
+    if spoken == OTHER and is_readable(data, size, least):
+        spoken = TEXT
+    if flow.clear == UNKNOWN or flow.clear == OTHER:
+        flow.clear = spoken
 
 
 @part

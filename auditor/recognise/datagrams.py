@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from auditor.decode.bytes import Bytes, be24, be32
+from auditor.decode.bytes import Bytes, be16, be24, be32
 from auditor.decode.frames import BITS
 from auditor.decode.packet import EAPOL, PacketRow
 from auditor.flows.dns import dns_answers, is_dns
@@ -11,6 +11,7 @@ from auditor.flows.state import (
     BY_0_RTT,
     BY_DTLS,
     BY_QUIC,
+    BY_RECORDS,
     EXPORTS,
     UNKNOWN_SIDE,
     AnswerRows,
@@ -37,7 +38,7 @@ from auditor.recognise.carriers import (
     openvpn_bytes,
 )
 from auditor.recognise.clear import look_at_datagram
-from auditor.recognise.datagram_services import datagram_service
+from auditor.recognise.datagram_services import SEQUENCE, datagram_service
 from auditor.recognise.exports import export_application
 from auditor.recognise.numbers import (
     CAPWAP,
@@ -46,20 +47,28 @@ from auditor.recognise.numbers import (
     EAP,
     IKE,
     IPFIX,
+    LDAP,
     OPENVPN,
+    OTHER,
     QUIC,
     RADIUS,
     RDP,
     SFLOW,
+    SNMP,
+    SNMP_SEALED,
     STUN,
     UNKNOWN,
     WIREGUARD,
 )
 from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2
 
-LONGEST_HEADER = (
-    64  # bytes of a long header: two connection ids of 20 bytes, lengths and a packet number (RFC 9000 17.2)
-)
+# Bytes of a long header: two connection ids of 20 bytes, lengths and a packet number (RFC 9000 17.2).
+LONGEST_HEADER = 64
+SHORT_HEADER = 32  # of DTLS 1.3: its first byte is this or more
+DTLS_0, DTLS_1_0, DTLS_1_2, ZRTP = 0x0100, 0xFEFF, 0xFEFD, 0x5A525450  # the first is OpenSSL's, before the RFC
+LONGEST_KEEP_ALIVE = 4  # bytes: one of all ones (RFC 3948 2.3), two lines' ends (RFC 5626 4.4.1)
+_PROTECTS = np.zeros(256, np.bool_)  # by itself, or is no contents
+_PROTECTS[[QUIC, DTLS, STUN, WIREGUARD, IKE, OPENVPN, RDP, CAPWAP, SNMP_SEALED]] = True
 FIRST_DATAGRAMS = 8  # of a side: if these reveal nothing, more of them will not
 SMALLEST_INITIAL = 1200  # bytes of a datagram with a client's first QUIC packet
 
@@ -224,9 +233,12 @@ def quic_bytes(side: SideRow, block: Bytes, begin: int, end: int) -> int:
 def dtls_bytes(side: SideRow, block: Bytes, begin: int, at: int, end: int) -> int:
     """How many bytes of a datagram with DTLS from ``at`` are kept: of a side's first encrypted one enough to show it."""
     if not is_encrypted_dtls(block, at, end):
+        side.protected &= 255 - BY_RECORDS  # a new handshake may choose another version
         return end - begin
     seen = side.protected & BY_DTLS
     side.protected |= BY_DTLS
+    if block[at] < SHORT_HEADER:
+        side.protected |= BY_RECORDS
     return 0 if seen else min(end, at + HEADER) - begin
 
 
@@ -266,6 +278,42 @@ def kept_bytes(flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int,
 
 
 @part
+def may_share(side: SideRow, block: Bytes, begin: int, end: int, wire: int) -> bool:
+    """Whether a datagram may stand beside DTLS: RTP, STUN, TURN's channels, ZRTP (RFC 7983 7), or what keeps ports open.
+
+    So may one of which too little was captured, and what has the short header of DTLS 1.3 (RFC 9147 4), unless the side has
+    sent encrypted records with a whole one, as older versions do.
+    """
+    first, size = np.int64(block[begin]), end - begin
+    if wire - begin <= LONGEST_KEEP_ALIVE or (end < wire and size < HEADER) or first >> 6 == 2:
+        return True
+    if first >> 5 == 1:
+        return side.protected & BY_RECORDS == 0
+    if first >> 2 == 4:
+        return size >= 8 and be32(block, begin + 4) == ZRTP
+    if 20 <= first <= 26:
+        version = be16(block, begin + 1)
+        return version == DTLS_1_0 or version == DTLS_1_2 or version == DTLS_0
+    return is_stun(block, begin, end) or is_channel_data(block, begin, end, wire)
+
+
+@part
+def note_beside_dtls(
+    memory: Memory, flow: FlowRow, side: SideRow, block: Bytes, begin: int, end: int, wire: int
+) -> None:
+    """A datagram where DTLS is spoken: whether it is text, a message in clear, or nothing that belongs there."""
+    look_at_datagram(memory, flow, block, begin, end)
+    shares = may_share(side, block, begin, end, wire)
+    if (flow.clear != UNKNOWN and flow.clear != OTHER) or (shares and block[begin] != SEQUENCE):
+        return
+    application = datagram_application(block, begin, end, wire)
+    if application == UNKNOWN and not shares:
+        flow.clear = OTHER
+    elif application == SNMP or application == LDAP or not (shares or _PROTECTS[application]):
+        flow.clear = application
+
+
+@part
 def udp_payload(
     memory: Memory, answers: AnswerRows, flow: FlowRow, side: SideRow, direction: int, block: Bytes, packet: PacketRow
 ) -> None:
@@ -290,7 +338,7 @@ def udp_payload(
         return
     kept = np.int64(0)
     if flow.application == DTLS:
-        look_at_datagram(memory, flow, block, begin, end)
+        note_beside_dtls(memory, flow, side, block, begin, end, wire)
     if flow.application != UNKNOWN:
         kept = kept_bytes(flow, side, block, begin, end, wire)
     elif may_be_quic(flow, block, begin, end) and flow.datagrams < FIRST_DATAGRAMS:

@@ -111,3 +111,10 @@ APPLICATIONS = (
     Application(BFD, "bfd", "udp", is_open=True),
 )
 PROTOCOL_NAMES = {application.number: application.name for application in APPLICATIONS}
+
+
+def spoken_names() -> list[str | None]:
+    """What is spoken where TLS was to be, by its number; None for nothing."""
+    names = [PROTOCOL_NAMES.get(number) for number in range(256)]
+    names[OTHER], names[TEXT] = "unknown", "text"
+    return names

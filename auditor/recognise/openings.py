@@ -213,9 +213,16 @@ def asks_to_upgrade(row: int, data: Bytes, size: int) -> bool:
 
 @part
 def is_ldap(data: Bytes, size: int) -> bool:
-    """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four."""
+    """An LDAPMessage with a message id of up to four bytes (RFC 4511 4.1.1); Microsoft writes its length in four.
+
+    A length in fewer bytes begins many other things, such as certificates: there an operation has to follow (RFC 4511 4.2).
+    """
     if size < 8 or data[0] != SEQUENCE:
         return False
+    if 0x81 <= data[1] <= 0x83:
+        at = np.int64(data[1]) - 0x7E  # the message id
+        behind = at + 2 + np.int64(data[at + 1])
+        return data[at] == 2 and 1 <= data[at + 1] <= 4 and behind < size and data[behind] >> 6 == 1
     return (data[1] < 0x80 and data[2] == 2 and data[3] <= 4) or (data[1] == 0x84 and data[6] == 2)
 
 

@@ -63,6 +63,7 @@ UPGRADE_WITHIN = 32768  # bytes of a side after which no upgrade to TLS is looke
 LONGEST_LISTS = 3072  # bytes of a side of SSH in which its lists of algorithms are looked for
 LONGEST_PROXY = 4096  # bytes of a PROXY header that are looked at
 HOST_WITHIN = 8192  # bytes of a request in which its Host is looked for
+NO_RECORD_TYPE = 0x80  # as the first byte of a hello it is of SSL 2.0 (RFC 5246 E.2)
 _HOST = np.frombuffer(b"host:", np.uint8)
 _ADAT = np.frombuffer(b"adat", np.uint8)
 
@@ -332,7 +333,13 @@ def begin_records(
         return NOT_TLS
     kind = NOT_TLS if is_carrier(flow) else how_it_begins(memory, stream)
     if kind == WAIT:
-        return TLS_RECORDS if pass_to_hello(memory, stream) else NOT_TLS
+        if pass_to_hello(memory, stream):
+            return TLS_RECORDS
+        is_answer = flow.handshake >= 0 and stream.encrypted != PAST_HANDSHAKE
+        if is_answer and peek(memory, stream, np.int64(stream.start)) >= NO_RECORD_TYPE:
+            size = np.int64(stream.have) - np.int64(stream.start)  # the few bytes that may be all of its answer
+            note_clear(flow, direction, np.int64(flow.client), False, np.int64(UNKNOWN), memory.scratch, size)
+        return NOT_TLS
     if kind != NOT_TLS and (stream.skipped == 0 or kind == TLS_RECORDS):
         return kind
     after = stream.encrypted == PAST_HANDSHAKE

@@ -118,9 +118,10 @@ def _note_revealed(revealed: Revealed, line: dict[str, Any]) -> None:
     """What one side of an encrypted handshake says."""
     certificates = [bytes.fromhex(text) for text in line["certificates"]]
     if line["is_client"]:
-        revealed.client = certificates
+        revealed.client, revealed.client_signed = certificates, line["signed"]
     else:
-        revealed.server, revealed.alpn = certificates, line["alpn"]
+        revealed.server, revealed.server_signed = certificates, line["signed"]
+        revealed.alpn, revealed.asked = line["alpn"], line["asked"]
 
 
 def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:

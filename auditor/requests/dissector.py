@@ -10,7 +10,8 @@ from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
 
 FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
-ENCRYPTED_EXTENSIONS, CERTIFICATE = "8", "11"
+ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY = "8", "11", "13", "15"
+NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "asked": None, "signed": None}
 HEADERS = "1"  # type of a frame of HTTP/2
 LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
 BODY = 4096  # bytes of a response with an error that are looked at
@@ -116,9 +117,16 @@ class Dissector:
         types = values(layer, "tls.handshake.type")
         if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
             return
-        entry = self.revealed.setdefault((seen.flow, seen.from_client), {"alpn": None, "certificates": []})
+        entry = self.revealed.setdefault((seen.flow, seen.from_client), dict(NOTHING_REVEALED))
         if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
             entry["alpn"] = entry["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
+        if CERTIFICATE_REQUEST in types or CERTIFICATE in types:  # which comes first, where it does (RFC 8446 4.3.2)
+            entry["asked"] = entry["asked"] or CERTIFICATE_REQUEST in types
+        if CERTIFICATE_VERIFY in types and entry["signed"] is None:
+            schemes = values(
+                layer, "tls.handshake.sig_hash_alg"
+            )  # those that a CertificateRequest lists stand before it
+            entry["signed"] = int(schemes[-1], 0) if schemes else None
         if CERTIFICATE in types and not entry["certificates"]:
             shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``
             chain = [field.raw_value or "" for field in shown.all_fields] if shown is not None else []

@@ -29,6 +29,7 @@ BASIC = "basic"
 NONE = "none"
 ANOTHER = "\n"  # between the values of several Authorization headers
 
+WEEK = 604_800  # seconds: the most for a presigned URL (Amazon S3 API Reference, Authenticating Requests: Using Query Parameters)
 SALT_BYTES = 32
 MOST_SECRET = 1 << 16  # bytes of a file
 
@@ -262,6 +263,8 @@ def _presigned(parameters: Mapping[str, str], headers: Mapping[str, str], salt: 
     names = _headers(parameters.get("x-amz-signedheaders"))
     if not re.fullmatch(r"\d{1,9}", expires) or not names:
         wrong = wrong or "it does not say what it signs, and for how long"
+    elif not 1 <= int(expires) <= WEEK:
+        wrong = wrong or f"no signature is good for {int(expires)} s: from 1 s to seven days may be asked for"
     return Signature(
         PRESIGNED,
         **scope,

@@ -155,7 +155,11 @@ TABLES: dict[str, list[Column]] = {
         Column("server_hello_frame", INT, "frame of that capture in which the ServerHello ends"),
         Column("client_hello_bytes", INT, "length of the ClientHello message"),
         Column("client_hello_segments", INT, "TCP segments that it took"),
-        _closed("hello_outcome", "what became of the ClientHello (TCP): answered, or what happened to it", OUTCOMES),
+        Column(
+            "hello_outcome",
+            TEXT,
+            f"what became of the ClientHello (TCP): {', '.join(OUTCOMES)}; of an answer that is no TLS with what it is: http, ssh, text, unknown, …",
+        ),
         Column("hello_repeats", INT, "segments that the client sent again before the answer"),
         Column("hello_acknowledged", INT, "bytes of the ClientHello that the server acknowledged"),
         Column("mss", INT, "smaller of both sides' maximum segment sizes (TCP option)"),
@@ -172,7 +176,9 @@ TABLES: dict[str, list[Column]] = {
         Column("certificate_matches", BOOL, "whether the server's certificate is good for the server name (RFC 6125)"),
         Column("certificate_valid", BOOL, "whether the server's certificate was valid when the handshake began"),
         Column("client_certificate_id", TEXT, "SHA-256 of the client's certificate"),
-        Column("client_certificate_asked", BOOL, "whether the server asked for a certificate (to TLS 1.2)"),
+        Column(
+            "client_certificate_asked", BOOL, "whether the server asked for a certificate (to TLS 1.2, or with keys)"
+        ),
         Column("ocsp_stapled", BOOL, "whether the server sent an OCSP response (to TLS 1.2)"),
         Column("extended_master_secret", BOOL, "whether both sides agreed on it (RFC 7627); always so in TLS 1.3"),
         Column("secure_renegotiation", BOOL, "whether the server knows secure renegotiation (RFC 5746)"),

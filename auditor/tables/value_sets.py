@@ -13,6 +13,6 @@ EVIDENCE = [
 ]  # fmt: skip
 OUTCOMES = [
     "answered", "retry asked", "alert", "reset by the server", "reset on the way", "closed by the server",
-    "given up by the client", "lost", "acknowledged, not answered", "answered by something that is no TLS",
-    "not known",
+    "given up by the client", "lost", "acknowledged, not answered", "acknowledged when the capture ended",
+    "answered by something that is no TLS", "not known",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 from auditor.border.words import agreed
 from auditor.decode.packet import FIN, RST
 from auditor.flows import state as S
+from auditor.recognise.numbers import spoken_names
 from auditor.tables.columns import Numbers, Texts
 from auditor.tables.value_sets import OUTCOMES
 
@@ -32,9 +33,11 @@ DEFAULT_MSS = 536
     GIVEN_UP,
     LOST,
     STALLED,
+    ENDED,
     NOT_TLS,
     NOT_KNOWN,
 ) = range(len(OUTCOMES))
+LONG = 5_000_000_000  # nanoseconds without an answer that are no mere delay
 # Outcomes in which a hello that is too large may be the cause.
 FAILURES = (RESET_BY_SERVER, RESET_ON_THE_WAY, CLOSED_BY_SERVER, GIVEN_UP, LOST, STALLED)
 
@@ -44,6 +47,7 @@ class Delivery:
     """For each handshake; ``mss`` 0 and ``acknowledged`` -1 where they are not known."""
 
     outcome: Array  # codes of OUTCOMES
+    answer: Array  # what answered in place of TLS, see recognise.numbers
     sent: Array  # bytes that the client sent up to the ServerHello's time, as far as the capture shows
     acknowledged: Array  # of them, by the server
     mss: Array  # the smaller of both sides' maximum segment sizes
@@ -54,8 +58,11 @@ class Delivery:
 
     def columns(self, over_tcp: Array) -> dict[str, Any]:
         """The columns of ``handshakes`` about delivery; over datagrams there is nothing to say."""
+        answers = [None if name is None else f"{OUTCOMES[NOT_TLS]}: {name}" for name in spoken_names()]
         return {
-            "hello_outcome": Texts(list(OUTCOMES), self.outcome),
+            "hello_outcome": Texts(
+                [*OUTCOMES, *answers], np.where(self.outcome == NOT_TLS, len(OUTCOMES) + self.answer, self.outcome)
+            ),
             "hello_repeats": Numbers(self.repeats, ~over_tcp),
             "hello_acknowledged": Numbers(self.acknowledged, ~over_tcp | (self.acknowledged < 0)),
             "mss": Numbers(self.mss, self.mss == 0),
@@ -76,10 +83,10 @@ class Delivery:
         return words
 
 
-def deliveries(rows: Array, client: Array, server: Array, answered_with: Array) -> Delivery:
-    """Handshake rows over TCP with the sides of their flows; over datagrams nothing is said (``not known``).
+def deliveries(rows: Array, flows: Array, client: Array, server: Array, no_early_data: Array) -> Delivery:
+    """Handshake rows over TCP with their flows and the sides of these; over datagrams nothing is said (``not known``).
 
-    ``answered_with``: what was spoken in answer to each hello instead of TLS, 0 for nothing.
+    ``no_early_data``: where the ClientHello is known not to offer it.
     """
     start = (client["initial_sequence"].astype(np.int64) + np.where(client["syn"] != 0, 1, 0)) & 0xFFFFFFFF
     whole = rows["client_bytes"].astype(np.int64) + RECORD_HEADER
@@ -96,7 +103,8 @@ def deliveries(rows: Array, client: Array, server: Array, answered_with: Array) 
         sent > np.where(mss > 0, mss, np.where(client["syn"] != 0, DEFAULT_MSS, 1 << 20))
     )
     return Delivery(
-        _outcomes(rows, client, server, sent, acknowledged, answered_with),
+        _outcomes(rows, flows, client, server, sent, acknowledged, no_early_data),
+        flows["answer"].astype(np.int64),
         sent,
         acknowledged,
         mss,
@@ -108,7 +116,13 @@ def deliveries(rows: Array, client: Array, server: Array, answered_with: Array) 
 
 
 def _outcomes(
-    rows: Array, client: Array, server: Array, sent: Array, acknowledged: Array, answered_with: Array
+    rows: Array,
+    flows: Array,
+    client: Array,
+    server: Array,
+    sent: Array,
+    acknowledged: Array,
+    no_early_data: Array,
 ) -> Array:
     """What became of each hello: the first of these conditions that holds."""
     seen = rows["seen"].astype(np.int64)
@@ -124,11 +138,15 @@ def _outcomes(
     is_lost = answer_seen & (acknowledged >= 0) & (acknowledged < sent) & (client["repeats"] > 0)
     stalled = answer_seen & (acknowledged >= sent) & (sent > 0)
     silent = (server["lost"] == 0) & (server["payload"] == 0)
+    waited = (flows["closed"] & S.WAITED != 0) | (flows["ended"] - rows["started"] >= LONG)
+    # A client goes on by what its server has chosen, also where the capture has lost that (RFC 8446 2, RFC 5246 7.3).
+    went_on = has(S.SEEN_CLIENT_CCS | S.SEEN_CLIENT_FINISHED | S.SEEN_EARLY_DATA) & no_early_data
     conditions = (
         ((rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
         (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID | S.SEEN_SERVER_CUT), ANSWERED),
         (has(S.SEEN_RETRY), RETRY),
-        (answered_with != 0, NOT_TLS),
+        (flows["answer"] != 0, NOT_TLS),
+        (went_on, ANSWERED),
         (alert, ALERT),
         (
             (server["lost"] == S.LOST) | (server["lost"] != 0) & (server["payload"] > 0),
@@ -139,6 +157,7 @@ def _outcomes(
         ((server["tcp_flags"] & FIN) != 0, CLOSED_BY_SERVER),
         (is_lost, LOST),
         (gave_up & answer_seen & silent, GIVEN_UP),
-        (stalled & silent, STALLED),
+        (stalled & silent & waited, STALLED),
+        (stalled & silent, ENDED),
     )
     return np.select([holds for holds, _ in conditions], [code for _, code in conditions], NOT_KNOWN)

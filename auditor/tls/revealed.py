@@ -1,4 +1,4 @@
-"""What keys reveal of a handshake of TLS 1.3: the server's choice of a protocol, and certificates (RFC 8446 4.3.1, 4.4.2)."""
+"""What keys reveal of a handshake of TLS 1.3: the server's choice of a protocol, certificates and who signed how (RFC 8446 4.3, 4.4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +11,7 @@ from auditor.tls.certificate_columns import described, invalid, lifetime, validi
 from auditor.tls.certificate_messages import message_of
 from auditor.tls.certificates import Certificates
 from auditor.tls.handshakes import HandshakeColumns
+from auditor.tls.names import signature_name
 from auditor.tls.shapes import printable, words
 
 Array = np.ndarray[Any, Any]
@@ -24,6 +25,9 @@ class Revealed:
     alpn: str | None = None
     server: list[bytes] = field(default_factory=list)
     client: list[bytes] = field(default_factory=list)
+    server_signed: int | None = None  # the scheme of each side's CertificateVerify
+    client_signed: int | None = None
+    asked: bool | None = None  # whether the server asked for a certificate
 
 
 def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificates: Certificates) -> HandshakeColumns:
@@ -34,6 +38,12 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
     for row, one in found.items():
         if one.alpn is not None:
             texts.setdefault("alpn", {})[row] = printable(one.alpn.encode("utf-8", "replace"))
+        if one.server_signed is not None:
+            texts.setdefault("signature_scheme", {})[row] = signature_name(one.server_signed)
+        if one.client_signed is not None:
+            texts.setdefault("client_signature", {})[row] = signature_name(one.client_signed)
+        if one.asked is not None:
+            truths.setdefault("client_certificate_asked", {})[row] = one.asked
         if one.client:
             chain = certificates.chain(message_of(one.client))
             certificates.note(chain, "client", 1, int(started[row]))
@@ -65,7 +75,7 @@ def reveal(columns: HandshakeColumns, found: Mapping[int, Revealed], certificate
                 truths.setdefault(name, {})[row] = validity(path, int(started[row]))
     asked_texts: dict[str, Any] = {
         name: _with_texts(getattr(columns, name), texts.pop(name, {}))
-        for name in ("chain", "client_chain", "lifetime", "invalid", "client_invalid")
+        for name in ("chain", "client_chain", "lifetime", "invalid", "client_invalid", "client_signature")
     }
     asked_truths: dict[str, Any] = {
         name: _with_truths(getattr(columns, name), truths.pop(name, {}))

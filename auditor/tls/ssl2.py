@@ -16,6 +16,7 @@ from auditor.flows.state import (
 )
 from auditor.flows.stream import peek, peek16, read
 from auditor.machine.kernel import part
+from auditor.recognise.numbers import UNKNOWN
 from auditor.tls.hello_kernels import ssl2_client_hello
 from auditor.tls.messages import LETTER_C, LETTER_S, begin_handshake, letter
 from auditor.tls.server_hello_kernels import ssl2_server_hello
@@ -87,6 +88,7 @@ def ssl2_hello(
         handshake.client_segments = stream.segments
         stream.record_at = stream.start + 2 + size
         return
+    flow.answer = UNKNOWN
     ssl2_server_hello(memory, handshake)
     handshake.seen |= SEEN_SERVER_HELLO | SEEN_SSL2_SERVER
     handshake.server_frame = packet.frame

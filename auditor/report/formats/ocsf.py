@@ -2,12 +2,15 @@
 
 import ipaddress
 import json
+from itertools import chain
 from typing import Any, BinaryIO
 
+from auditor.report import overview
 from auditor.report.formats.ecs import without_none
 from auditor.report.plain import about, finding_uid
 from auditor.report.proof import evidence_of
 from auditor.report.results import Results
+from auditor.report.silence import Unjudged, unjudged
 
 VERSION = "1.8.0"
 SHAKE = (
@@ -24,6 +27,7 @@ FLOW = (
     *("server_mac", "server_name", "service", "region", "path", "path_confidence", "verdict", "ja4"),
     *("client_packets", "server_packets", "client_bytes", "server_bytes"),
 )
+NO_POLICY = ("exceptions", "all")  # in place of a policy: of findings, and of what no rule judged
 UNKNOWN, INBOUND, OUTBOUND, LATERAL = range(4)
 DIRECTIONS = ["Unknown", "Inbound", "Outbound", "Lateral"]
 NETWORK, FINDING = 4001, 2003
@@ -33,7 +37,12 @@ SEVERITY_NAMES = ["Unknown", "Informational", "Low", "Medium", "High", "Critical
 # traffic-path of VPC flow logs, which OCSF's boundary_id mirrors. Direct Connect and VPN come in by a virtual gateway.
 BOUNDARIES = {"direct-connect": (6, "Virtual Private Gateway"), "vpn": (6, "Virtual Private Gateway")}
 BOUNDARIES |= {"vpc": (4, "Same VPC"), "internet": (5, "Internet/VPC Gateway"), "private": (99, "Other")}
-STATUSES = {"fail": (3, "Fail"), "warn": (2, "Warning"), "pass": (1, "Pass")}
+STATUSES = {
+    "fail": (3, "Fail"),
+    "warn": (2, "Warning"),
+    "not_observable": (0, "Unknown"),
+    "not_applicable": (0, "Unknown"),
+}
 PROTOCOLS = {"tcp": 6, "udp": 17, "esp": 50, "eapol": 255}
 
 
@@ -119,8 +128,8 @@ def network_activity(result: Results, flow: dict[str, Any], shake: dict[str, Any
     }
 
 
-def compliance_finding(result: Results, row: dict[str, Any], sums: dict[str, str]) -> dict[str, Any]:
-    """The event of a finding."""
+def compliance_finding(result: Results, row: dict[str, Any], uid: str, what: str) -> dict[str, Any]:
+    """The event of a finding, or of what was not judged."""
     number, name = STATUSES[row["verdict"]]
     severity = SEVERITIES[row["severity"]]
     return {
@@ -136,20 +145,20 @@ def compliance_finding(result: Results, row: dict[str, Any], sums: dict[str, str
         "severity": SEVERITY_NAMES[severity],
         "status_id": 1,
         "status": "New",
-        "time": row["last_seen"] // 1_000_000,
+        "time": (row["last_seen"] or 0) // 1_000_000,
         "metadata": _metadata(result),
         "cloud": {"provider": "AWS"},
         "finding_info": {
-            "uid": finding_uid(row, sums),
+            "uid": uid,
             "title": row["title"],
-            "desc": f"{about(row)}: {row['reason']}",
-            "first_seen_time": row["first_seen"] // 1_000_000,
-            "last_seen_time": row["last_seen"] // 1_000_000,
+            "desc": f"{what}: {row['reason']}",
+            "first_seen_time": (row["first_seen"] or 0) // 1_000_000,
+            "last_seen_time": (row["last_seen"] or 0) // 1_000_000,
             "types": ["Traffic audit"],
         },
         "compliance": {
             "control": row["rule"],
-            "standards": [row["policy"] or "exceptions"],
+            "standards": [row["policy"] or NO_POLICY[row["rule"] is None]],
             "status_id": number,
             "status": name,
             "status_detail": row["reason"],
@@ -165,8 +174,16 @@ def compliance_finding(result: Results, row: dict[str, Any], sums: dict[str, str
     }
 
 
+def _not_judged(one: Unjudged, times: tuple[int, int]) -> dict[str, Any]:
+    """What was not judged, as a row of findings would have it."""
+    row: dict[str, Any] = dict.fromkeys(("region", "evidence"))
+    row |= {"rule": one.rule, "policy": one.policy, "title": f"Not judged: {one.title}", "reason": one.reason}
+    row |= {"first_seen": times[0], "last_seen": times[1], "flows": one.flows, "service": "traffic"}
+    return row | {"verdict": one.verdict, "severity": "info"}
+
+
 def write(result: Results, out: BinaryIO) -> None:
-    """Events as JSON lines: flows first, then findings."""
+    """Events as JSON lines: flows first, then findings, then what was not judged."""
     sums = {row["capture"]: row["sha256"] for row in result.rows("captures", "capture", "sha256")}
     events = (
         network_activity(result, flow, next(iter(shakes), None))
@@ -174,7 +191,10 @@ def write(result: Results, out: BinaryIO) -> None:
         if shakes or flow["service"]
     )
     out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in events)
-    out.writelines(
-        json.dumps(without_none(compliance_finding(result, row, sums)), ensure_ascii=True).encode() + b"\n"
+    found = (
+        compliance_finding(result, row, finding_uid(row, sums), about(row))
         for row in result.records("findings", times="ns")
     )
+    times = overview.span(result) or (0, 0)
+    left = (compliance_finding(result, _not_judged(one, times), one.uid, "Not judged") for one in unjudged(result))
+    out.writelines(json.dumps(without_none(event), ensure_ascii=True).encode() + b"\n" for event in chain(found, left))

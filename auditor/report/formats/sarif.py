@@ -11,6 +11,7 @@ from auditor.report.answer import answer
 from auditor.report.plain import about
 from auditor.report.proof import evidence_of, frames_text
 from auditor.report.results import Results
+from auditor.report.silence import unjudged
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", "critical": "error"}
@@ -35,10 +36,12 @@ def _invocation(result: Results) -> dict[str, Any]:
     not_judged = [f"{words}: {listed}" for words, listed in overview.not_judged_words(result)]
     notes = [("note", text) for text in (answer(result).sentence, *not_judged)]
     notes += [("error", text) for text in result.errors]
-    return {
-        "executionSuccessful": not result.errors,
-        "toolExecutionNotifications": [{"level": level, "message": {"text": text}} for level, text in notes],
-    }
+    told: list[dict[str, Any]] = [{"level": level, "message": {"text": text}} for level, text in notes]
+    for one in unjudged(result):
+        if one.rule is not None:
+            text = f"{one.rule} could not judge {counted(one.flows, 'flow')}: {one.reason}"
+            told.append({"level": "note", "associatedRule": {"id": one.rule}, "message": {"text": text}})
+    return {"executionSuccessful": not result.errors, "toolExecutionNotifications": told}
 
 
 def write(result: Results, out: BinaryIO) -> None:
