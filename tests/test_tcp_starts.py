@@ -261,6 +261,18 @@ def test_ports_that_are_used_again_unseen(audit_bytes: Run, syn: bool) -> None:
     assert len(result.flows) == 2
 
 
+def test_a_forged_reset_ends_nothing(audit_bytes: Run) -> None:
+    """A RST of a number far from all that its side has sent does not close the connection, which goes on after a pause."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])
+    talk.send(0, flags="R", at=2_000_000_000)
+    begin, before = 1_700_000_000 * wire.SECOND, len(talk.packets)
+    talk.play(REST).close()
+    stamped = [(begin + at + (at >= before) * 10 * wire.SECOND, packet) for at, packet in enumerate(talk.packets)]
+    result = audit_bytes(wire.pcap(stamped, nanoseconds=True))
+    assert is_complete(result)
+    wire.only(result.flows)
+
+
 def test_a_far_segment_is_no_connection(audit_bytes: Run) -> None:
     """Data at far numbers that begin no hello, and the hello itself again, belong to the connection that is there."""
     talk = wire.Talk().play([("c", HELLO), ("s", ANSWER), *REST])

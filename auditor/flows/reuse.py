@@ -6,11 +6,10 @@ from auditor.decode.bytes import Bytes, be16, be24
 from auditor.decode.packet import ACK, FIN, RST, SYN, PacketRow
 from auditor.flows.sides import place_of
 from auditor.flows.state import FlowRow, SideRow, SideRows
-from auditor.flows.table import TCP_CLOSED
+from auditor.flows.table import TCP_CLOSED, is_far
 from auditor.machine.kernel import part
 
 REORDERED = 65536  # bytes within which a segment that came before its SYN, or after its FIN, is of the same connection
-FAR = 1 << 22  # bytes of a stream that a capture may lack in one place
 HELLO_BEGINS = 11  # bytes: a record's header, a ClientHello's, its version
 
 
@@ -57,11 +56,7 @@ def begins_anew(flow: FlowRow, mine: SideRow, block: Bytes, packet: PacketRow) -
     Its number is far from all that its side has sent, and another ClientHello begins in it: in one connection the
     second follows the first at once (RFC 8446 4.1.4), or is encrypted (RFC 5746 3.5).
     """
-    if flow.handshake < 0 or packet.payload_captured < HELLO_BEGINS:
-        return False
-    ahead = (np.int64(packet.sequence) - np.int64(mine.initial_sequence)) & 0xFFFFFFFF
-    sent = min(np.int64(mine.payload), np.int64(1 << 31))
-    if mine.packets == 0 or not sent + FAR < ahead < (1 << 32) - FAR:
+    if flow.handshake < 0 or packet.payload_captured < HELLO_BEGINS or not is_far(mine, packet):
         return False
     at = np.int64(packet.payload)
     size = be16(block, at + 3)
