@@ -194,20 +194,21 @@ def test_alert_and_refusal(audit_bytes: Any) -> None:
 OFFERS_13 = wire.extension(43, b"\x02\x03\x04")
 OFFERS_EARLY = wire.extension(42, b"") + OFFERS_13
 SHARE = wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
-ENDS_OF_13 = {  # encrypted records of the client's, and whether the handshake came to its end
-    "early data and its end": ((OFFERS_EARLY, 100, -1, 21, 53), True),
-    "early data alone": ((OFFERS_EARLY, 100, -1, 21), False),
-    "an alert": ((OFFERS_13, -1, 19), False),
-    "Finished": ((OFFERS_13, -1, 53), True),
-    "Finished, which overtook the ServerHello": ((OFFERS_13, 53, -1, 19), True),
-    "an alert that overtook the ServerHello": ((OFFERS_13, 19, -1), False),
+# What the client offers, its encrypted records (-1: the server's flight), and whether the handshake came to its end.
+ENDS_OF_13: dict[str, tuple[bytes, list[int], bool]] = {
+    "early data and its end": (OFFERS_EARLY, [100, -1, 21, 53], True),
+    "early data alone": (OFFERS_EARLY, [100, -1, 21], False),
+    "an alert": (OFFERS_13, [-1, 19], False),
+    "Finished": (OFFERS_13, [-1, 53], True),
+    "Finished, which overtook the ServerHello": (OFFERS_13, [53, -1, 19], True),
+    "an alert that overtook the ServerHello": (OFFERS_13, [19, -1], False),
 }
 
 
 @pytest.mark.parametrize("name", ENDS_OF_13)
 def test_what_ends_a_handshake_of_tls13(audit_bytes: Any, name: str) -> None:
     """A client's Finished does, wherever the capture has it, but neither an alert nor the end of early data."""
-    (offer, *sizes), ends = ENDS_OF_13[name]
+    offer, sizes, ends = ENDS_OF_13[name]
     answer = reply(wire.server_hello(0x1301, extensions=V13 + SHARE))
     server = ("s", wire.record(20, b"\x01") + wire.record(23, bytes(300)))
     flights = [hello(wire.client_hello(extensions=offer))]

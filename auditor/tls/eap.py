@@ -4,8 +4,10 @@ One flow of a network access server carries the sessions of many users: a challe
 identifier, and the next request repeats the challenge's State (RFC 2865 4.4, 5.24).
 """
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from auditor.flows.state import OVER_OTHER
 from auditor.recognise.numbers import EAP, RADIUS
@@ -15,6 +17,8 @@ from auditor.tls.wrappers import EAP_MESSAGE
 
 STATE = 24
 ACCESS_REQUEST, ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE = 1, 2, 3, 11
+ANSWERS = (ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE)
+NEAR = 8  # packets within which a request may come that its answer has overtaken
 REQUEST, RESPONSE = 1, 2  # codes of EAP (RFC 3748 4)
 IDENTITY = 1  # its first type
 TLS_METHODS = (13, 21, 25, 43, 55)  # EAP-TLS, EAP-TTLS, PEAP, EAP-FAST, TEAP
@@ -77,7 +81,7 @@ class Eap:
         """Hand a message on, or what of it comes before a fragment that the capture lacks (RFC 5216 2.1.5)."""
         message = self._messages[side]
         known = sum(len(data) for _, data, _ in message.fragments)
-        has_all = not message.size or known >= message.size or any(seen.is_cut for _, _, seen in message.fragments)
+        has_all = not message.size or known == message.size or any(seen.is_cut for _, _, seen in message.fragments)
         for _, data, seen in message.fragments if has_all else message.until_gap():
             self.carried.take(data, seen)
         self.carried.sides[side].over |= not has_all
@@ -120,9 +124,7 @@ class Radius:
         sessions: list[Eap] = []
         by_identifier: dict[tuple[int, int], Eap] = {}
         by_state: dict[bytes, Eap] = {}
-        for seen in datagrams:
-            if len(seen.data) < RADIUS_HEADER:
-                continue
+        for seen in _in_order([seen for seen in datagrams if len(seen.data) >= RADIUS_HEADER]):
             code, identifier, found = seen.data[0], seen.data[1], attributes(seen.data)
             if code == ACCESS_REQUEST:
                 session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))
@@ -133,7 +135,7 @@ class Radius:
                     session = Eap(Carried(self.held, RADIUS, OVER_OTHER))
                     sessions.append(session)
                 by_identifier[seen.side, identifier] = session
-            elif code in (ACCESS_CHALLENGE, ACCESS_ACCEPT, ACCESS_REJECT):
+            elif code in ANSWERS:
                 session = by_identifier.get((1 - seen.side, identifier))
                 if session is None:  # its request is not in the capture
                     session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS, OVER_OTHER))
@@ -145,6 +147,26 @@ class Radius:
             if EAP_MESSAGE in found:
                 session.take(found[EAP_MESSAGE], seen)
         return ended(session.end() for session in sessions)
+
+
+def _in_order(datagrams: list[Datagram]) -> Iterator[Datagram]:
+    """Packets, those requests first whose answers the capture has before them."""
+    asked = set[tuple[int, int]]()
+    left = deque(datagrams)
+    while left:
+        seen = left.popleft()
+        which = (1 - seen.side, seen.data[1])
+        if seen.data[0] in ANSWERS and which not in asked:
+            for other in list(islice(left, NEAR)):
+                if other.data[0] == ACCESS_REQUEST and (other.side, other.data[1]) == which:
+                    left.remove(other)
+                    yield other
+                    break
+        if seen.data[0] == ACCESS_REQUEST:
+            asked.add((seen.side, seen.data[1]))
+        else:
+            asked.discard(which)
+        yield seen
 
 
 def _begins(found: dict[int, bytes]) -> bool:
