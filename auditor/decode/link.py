@@ -118,7 +118,8 @@ def linux_sll(block: Bytes, packet: PacketRow) -> int:
         return cut(packet)
     if be16(block, at + 4) == 6:
         packet.source_mac = be48(block, at + 6)
-    if (wireless := of_wireless(be16(block, at + 2))) != STOP:
+    wireless = of_wireless(be16(block, at + 2))
+    if wireless != STOP:
         packet.position = at + 16
         return wireless
     packet.position = at + 14
@@ -136,7 +137,8 @@ def linux_sll2(block: Bytes, packet: PacketRow) -> int:
     packet.wire = be32(block, at + 4)
     kind = be16(block, at)
     packet.position = at + 20
-    if (wireless := of_wireless(be16(block, at + 8))) != STOP:
+    wireless = of_wireless(be16(block, at + 8))
+    if wireless != STOP:
         return wireless
     if kind < 1536:
         return llc(block, packet)
