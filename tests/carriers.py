@@ -213,12 +213,12 @@ def radius(flights: Flights, method: int = 13, size: int = 500, user: int = 0) -
     return talk
 
 
-def eap_over_lan(flights: Flights, method: int = 13, group: str = "") -> list[bytes]:
+def eap_over_lan(flights: Flights, method: int = 13, group: str = "", size: int = 500) -> list[bytes]:
     """Frames of 802.1X with the EAP packets of ``radius``; ``group``: whose frames go to the group address."""
     macs = {"c": bytes.fromhex("0200000000c1"), "s": bytes.fromhex("0200000000a1")}
     everybody = bytes.fromhex("0180c2000003")
     frames = []
-    for who, packet in radius(flights, method):
+    for who, packet in radius(flights, method, size):
         message, at = b"", 20
         while at < len(packet):
             message += packet[at + 2 : at + packet[at + 1]] if packet[at] == 79 else b""

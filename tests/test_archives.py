@@ -73,6 +73,16 @@ def test_captures_in_archives(tmp_path: Path, data: bytes) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["evidence.bin", "out"]
 
 
+def test_what_macos_keeps_beside_a_file(tmp_path: Path) -> None:
+    """Neither in a folder nor in an archive is it taken for the capture whose name it has."""
+    beside = b"\0\5\x16\7\0\2\0\0Mac OS X        "
+    wire.write(tmp_path, zipped({"good.pcap": FILES["day/one.pcap"], "__MACOSX/._good.pcap": beside}), "a.zip")
+    wire.write(tmp_path, beside, "._b.pcap")
+    result = auditor.audit(tmp_path)
+    assert result.errors == []
+    assert list(result.captures["capture"]) == [f"{tmp_path}/a.zip/good.pcap"]
+
+
 def test_an_archive_among_captures(tmp_path: Path) -> None:
     """A damaged member, one that is encrypted, and an archive without captures are told; the rest is read."""
     whole = FILES["day/one.pcap"]

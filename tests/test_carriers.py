@@ -182,6 +182,27 @@ def test_eap_over_lan(audit_bytes: Run, method: int, group: str) -> None:
     assert (row["cipher_suite"], row["status"], row["established"]) == (carriers.SUITE, "complete", True)
 
 
+def test_answers_of_radius_that_overtake(audit_bytes: Run) -> None:
+    """Where the capture has each answer before its request, the conversation is the same."""
+    talk = carriers.radius(carriers.handshake())
+    pairs = [one for at in range(0, len(talk) - 1, 2) for one in (talk[at + 1], talk[at])] + talk[len(talk) & ~1 :]
+    row = wire.only(audit_bytes(wire.pcap(datagrams(pairs))).handshakes)
+    assert (row["status"], row["server_name"], row["established"]) == ("complete", carriers.NAME, True)
+
+
+def test_a_lost_fragment_of_eap(audit_bytes: Run) -> None:
+    """Whichever frame the capture lacks, a certificate is the one that was sent, or is not known."""
+    frames = carriers.eap_over_lan(carriers.handshake(), size=200)
+    sent = wire.only(audit_bytes(wire.pcap(frames)).certificates)["certificate_id"]
+    found = []
+    for lost in range(4, len(frames)):
+        result = audit_bytes(wire.pcap(frames[:lost] + frames[lost + 1 :]))
+        assert set(result.certificates["certificate_id"]) <= {sent}
+        found.append(len(result.certificates))
+    assert 0 in found
+    assert 1 in found
+
+
 def test_eap_in_cooked_packets(audit_bytes: Run) -> None:
     """A capture of all interfaces has no address to which a frame goes: requests are of the supplicant who last answered."""
     frames = carriers.eap_over_lan(carriers.handshake())

@@ -252,6 +252,15 @@ def test_dtls_to_its_end(audit_bytes: Run) -> None:
     assert (row["established"], row["history"]) == (True, "CsIi")
 
 
+def test_a_dtls_hello_that_is_overtaken(audit_bytes: Run) -> None:
+    """A datagram of a flight may come before the one with the ServerHello."""
+    flight = dtls([*q.dtls_fragments(2, DTLS_ANSWER, 0), *q.dtls_fragments(14, b"", 1)])
+    packets = [sent(r) for r in dtls(q.dtls_fragments(1, EMPTY_COOKIE, 0))]
+    packets += [sent(r, back=True) for r in flight[::-1]]
+    row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
+    assert (row["status"], row["cipher_suite"]) == ("complete", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+
+
 def test_dtls_in_very_many_fragments(audit_bytes: Run) -> None:
     """A long chain on a link that carries little: what its last datagrams say is read."""
     chain = bytes(5_000)

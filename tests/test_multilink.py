@@ -82,6 +82,19 @@ def test_pieces_over_two_sessions(audit_bytes: Run) -> None:
     check(audit_bytes(wire.pcap(frames)), len(whole))
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("header", [b"\x18\x41\3\xcc", b"\x18\x40\x40\x41\3\xcc", b"\x18\x41\x08\0"])
+def test_pieces_of_a_bundle_of_frame_relay(audit_bytes: Run, header: bytes, parts: int) -> None:
+    """FRF.16 cuts frames for several links, the frame's address with them, which may have four bytes."""
+    whole, frames, number = packets(), [], 4090
+    for packet in whole:
+        for flags, piece in cut(header + packet, parts):
+            frames.append(bytes([flags | number >> 7 & 0x1E, number & 0xFF]) + piece)
+            number += 1
+    frames[:4] = frames[3::-1]
+    check(audit_bytes(wire.pcap(frames, link=182)), len(whole))
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_pieces_of_frame_relay(audit_bytes: Run, parts: int) -> None:
     """FRF.12 cuts frames for slow links, behind a protocol of its own."""

@@ -248,6 +248,39 @@ def test_ports_that_are_used_again(audit_bytes: Run, name: str) -> None:
     assert len(result.flows) == 2
 
 
+@pytest.mark.parametrize("syn", [True, False])
+def test_ports_that_are_used_again_unseen(audit_bytes: Run, syn: bool) -> None:
+    """Where the capture has neither the end of a connection nor the next one's SYN, another hello at far numbers begins that."""
+    one, two = wire.Talk(), wire.Talk(isn=(3_000_000_000, 2_000_000_000))
+    flights = [("c", HELLO), ("s", ANSWER), *REST]
+    (one.open() if syn else one).play(flights)
+    two.play([("c", wire.record(22, wire.client_hello("later.example"))), *flights[1:]])
+    result = audit_bytes(wire.pcap([*one.packets, *two.packets]))
+    names = [(row["server_name"], row["status"]) for row in result.handshakes.to_dict("records")]
+    assert names == [("pinpoint.us-east-1.amazonaws.com", "complete"), ("later.example", "complete")]
+    assert len(result.flows) == 2
+
+
+def test_a_forged_reset_ends_nothing(audit_bytes: Run) -> None:
+    """A RST of a number far from all that its side has sent does not close the connection, which goes on after a pause."""
+    talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER)])
+    talk.send(0, flags="R", at=2_000_000_000)
+    begin, before = 1_700_000_000 * wire.SECOND, len(talk.packets)
+    talk.play(REST).close()
+    stamped = [(begin + at + (at >= before) * 10 * wire.SECOND, packet) for at, packet in enumerate(talk.packets)]
+    result = audit_bytes(wire.pcap(stamped, nanoseconds=True))
+    assert is_complete(result)
+    wire.only(result.flows)
+
+
+def test_a_far_segment_is_no_connection(audit_bytes: Run) -> None:
+    """Data at far numbers that begin no hello, and the hello itself again, belong to the connection that is there."""
+    talk = wire.Talk().play([("c", HELLO), ("s", ANSWER), *REST])
+    talk.send(0, b"\x16\3\1" + bytes(60), at=3_000_000_000)
+    talk.send(0, HELLO, at=1000)
+    wire.only(audit_bytes(wire.pcap(talk.packets)).flows)
+
+
 def test_what_is_sent_again_after_the_end_is_no_connection(audit_bytes: Run) -> None:
     """Data and FINs sent again, a late acknowledgement and a RST of number 0 belong to the connection that has ended."""
     talk = wire.Talk().open().play([("c", HELLO), ("s", ANSWER), *REST]).close()

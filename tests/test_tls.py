@@ -191,6 +191,34 @@ def test_alert_and_refusal(audit_bytes: Any) -> None:
     assert (row["alert"], row["established"], row["history"]) == ("server: protocol_version", False, "Cl")
 
 
+OFFERS_13 = wire.extension(43, b"\x02\x03\x04")
+OFFERS_EARLY = wire.extension(42, b"") + OFFERS_13
+SHARE = wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
+# What the client offers, its encrypted records (-1: the server's flight), and whether the handshake came to its end.
+ENDS_OF_13: dict[str, tuple[bytes, list[int], bool]] = {
+    "early data and its end": (OFFERS_EARLY, [100, -1, 21, 53], True),
+    "early data alone": (OFFERS_EARLY, [100, -1, 21], False),
+    "an alert": (OFFERS_13, [-1, 19], False),
+    "Finished": (OFFERS_13, [-1, 53], True),
+    "Finished, which overtook the ServerHello": (OFFERS_13, [53, -1, 19], True),
+    "an alert that overtook the ServerHello": (OFFERS_13, [19, -1], False),
+}
+
+
+@pytest.mark.parametrize("name", ENDS_OF_13)
+def test_what_ends_a_handshake_of_tls13(audit_bytes: Any, name: str) -> None:
+    """A client's Finished does, wherever the capture has it, but neither an alert nor the end of early data."""
+    offer, sizes, ends = ENDS_OF_13[name]
+    answer = reply(wire.server_hello(0x1301, extensions=V13 + SHARE))
+    server = ("s", wire.record(20, b"\x01") + wire.record(23, bytes(300)))
+    flights = [hello(wire.client_hello(extensions=offer))]
+    for size in sizes:
+        flights += [answer, server] if size < 0 else [("c", wire.record(23, bytes(size)))]
+    row = wire.only(audit_bytes(wire.pcap(wire.Talk().open().play(flights).close().packets)).handshakes)
+    assert (row["tls_version"], row["established"]) == ("TLS 1.3", ends)
+    assert ("early data" in row["forward_secrecy_reason"]) == (offer == OFFERS_EARLY)
+
+
 def test_a_scheme_of_zeros_is_a_scheme(audit_bytes: Any) -> None:
     """A ServerKeyExchange signed with 0x0000 (no hash, anonymous) is not taken for one without a signature in the capture."""
     exchange = wire.message(12, b"\x03\0\x17\x04aaaa\0\0\0\0")

@@ -144,7 +144,8 @@ def _stream(kept: OpenFile) -> BinaryIO:
 def _inside(opener: Callable[[], BinaryIO], whole: str, inside: str, left: UnpackLimit, depth: int) -> Iterator[Member]:
     """A member as a capture, or the captures in it where it is an archive, packed or not; nothing for any other file."""
     name = _listed(whole, inside)
-    if PurePosixPath(inside.lower()).suffix in NAMES:  # whatever it begins with, so that damage is reported
+    path = PurePosixPath(inside.lower())
+    if path.suffix in NAMES and not path.name.startswith("._"):  # whatever it begins with, so that damage is reported
         yield Member(name, opener)
         return
     try:

@@ -59,6 +59,11 @@ class Notes:
             where = "" if offset is None else f" at byte {offset}"
             self.warnings.append(f"{what}{where}: everything before it is reported")
 
+    def fault(self, what: str, offset: int | None = None) -> None:
+        """Note a fault of ours: reading ends there, and the audit has an error."""
+        self.damaged(what, offset)
+        self.failure = self.failure or what
+
     def link_names(self) -> str | None:
         return " ".join(link_name(t).replace(" ", "-") for t in dict.fromkeys(self.link_types)) or None
 

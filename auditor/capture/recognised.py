@@ -18,9 +18,12 @@ MOST_NAMED = 5  # files that are passed over; further ones are counted by kind
 
 
 def is_capture_name(path: PurePath) -> bool:
-    """Whether a file is named like a capture: then it is read, and what is wrong with it is an error."""
+    """Whether a file is named like a capture: then it is read, and what is wrong with it is an error.
+
+    What macOS keeps beside a file is named like it, behind ``._``.
+    """
     name = path.name.lower()
-    return any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
+    return not name.startswith("._") and any(name.endswith(suffix + packed) for suffix in SUFFIXES for packed in PACKED)
 
 
 def other_than_capture(path: Path) -> str | None:

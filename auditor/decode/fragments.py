@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.decode import frames
-from auditor.decode.multilink import MARKS, Multilink
+from auditor.decode.layers import MULTILINK_FRAME_RELAY
+from auditor.decode.multilink import BUNDLED_PIECE, MARKS, Multilink
 from auditor.decode.packet import DUPLICATE, REPEATED
 
 Array = np.ndarray[Any, Any]
@@ -186,6 +187,8 @@ class Reassembler:
         counts.seen += 1
         begin = int(packet["fragment"])
         data = block[begin : int(packet["end"])].tobytes()
+        if packet["link"] == MULTILINK_FRAME_RELAY and begin == packet["begin"]:
+            data = bytes([BUNDLED_PIECE]) + data
         if data[0] >> 4 in MARKS:
             return self._of_links(data, packet, counts)
         piece = _piece(data, packet)

@@ -11,9 +11,12 @@ from auditor.decode.layers import (
     IPV6,
     MPLS,
     PPP,
+    PRISM,
+    RADIOTAP,
     RAW_IP,
     STOP,
     UNNAMED,
+    WIRELESS,
 )
 from auditor.decode.packet import CUT, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PacketRow
 from auditor.machine.kernel import inlined, part
@@ -98,6 +101,16 @@ def vlan(block: Bytes, packet: PacketRow) -> int:
 
 
 @part
+def of_wireless(kind: int) -> int:
+    """How frames of a wireless interface that monitors begin, by its ARPHRD type."""
+    if kind == 801:
+        return WIRELESS
+    if kind == 802:
+        return PRISM
+    return RADIOTAP if kind == 803 else STOP
+
+
+@part
 def linux_sll(block: Bytes, packet: PacketRow) -> int:
     """Linux cooked capture v1: packet type, ARPHRD type, address length, address, protocol."""
     at = packet.position
@@ -105,6 +118,10 @@ def linux_sll(block: Bytes, packet: PacketRow) -> int:
         return cut(packet)
     if be16(block, at + 4) == 6:
         packet.source_mac = be48(block, at + 6)
+    wireless = of_wireless(be16(block, at + 2))
+    if wireless != STOP:
+        packet.position = at + 16
+        return wireless
     packet.position = at + 14
     return ethertype(block, packet)
 
@@ -120,6 +137,9 @@ def linux_sll2(block: Bytes, packet: PacketRow) -> int:
     packet.wire = be32(block, at + 4)
     kind = be16(block, at)
     packet.position = at + 20
+    wireless = of_wireless(be16(block, at + 8))
+    if wireless != STOP:
+        return wireless
     if kind < 1536:
         return llc(block, packet)
     layer = BY_ETHERTYPE[kind]

@@ -1,4 +1,4 @@
-"""Packets that were cut for several links, or for slow ones: by PPP's Multilink Protocol (RFC 1990) and by frame relay (FRF.12).
+"""Packets that were cut for several links, or for slow ones: by PPP's Multilink Protocol (RFC 1990) and by frame relay (FRF.12, FRF.16).
 
 A piece says where it stands in the sequence of all, and whether it begins or ends a packet; nothing says how long the
 packet is, nor, in PPP, whether numbers have 12 bits or 24: both ends agreed on that (RFC 1990 5.1.1). It shows by the
@@ -9,10 +9,11 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 PPP_PIECE, FRAME_RELAY_PIECE = 0x3D, 0xB1  # protocols (RFC 1990 3, FRF.12 7.1); ``PACKET.fragment`` is where they stand
+BUNDLED_PIECE = 0xB0  # stands here for FRF.16's, which no protocol names
 MARKS = {PPP_PIECE >> 4, FRAME_RELAY_PIECE >> 4}  # their upper halves, where IP has 4 or 6, CAPWAP 0
 BEGINS, ENDS = 0x80, 0x40
 IP_IN_PPP = (b"\0\x21", b"\0\x57", b"\x21", b"\x57")
-IP_IN_FRAME_RELAY = (b"\3\xcc", b"\3\x8e", b"\3\0\xcc", b"\3\0\x8e")  # RFC 2427 4
+IP_IN_FRAME_RELAY = (b"\3\xcc", b"\3\x8e", b"\3\0\xcc", b"\3\0\x8e", b"\x08\0", b"\x86\xdd")  # RFC 2427 4, Cisco's
 MOST_PIECES, MOST_BYTES, MOST_BUNDLES = 4096, 8 << 20, 4096
 MOST_TOGETHER = 1024  # pieces of one packet
 PATIENCE = 60_000_000_000  # nanoseconds
@@ -40,9 +41,13 @@ class WaitingPiece(NamedTuple):
 
 def readings(data: bytes) -> list[PieceHeader]:
     """The ways to read a piece, whose protocol ``data`` begins with."""
-    if data[0] == FRAME_RELAY_PIECE:
-        number = (data[1] >> 1 & 15) << 8 | data[2] if len(data) > 3 else 0
-        return [PieceHeader(12, number, data[3:], IP_IN_FRAME_RELAY)] if len(data) > 3 else []
+    if data[0] in (FRAME_RELAY_PIECE, BUNDLED_PIECE):
+        if len(data) <= 3:
+            return []
+        at = 3
+        if data[0] == BUNDLED_PIECE and data[1] & BEGINS:  # the frame's address, whose last byte is odd (Q.922 3.3)
+            at += next((size for size in (2, 3, 4) if data[2 + size : 3 + size] and data[2 + size] & 1), 2)
+        return [PieceHeader(12, (data[1] >> 1 & 15) << 8 | data[2], data[at:], IP_IN_FRAME_RELAY)]
     found = []
     if len(data) > 5 and not data[1] & 0x3F:
         found.append(PieceHeader(24, int.from_bytes(data[2:5], "big"), data[5:], IP_IN_PPP))

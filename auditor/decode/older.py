@@ -27,7 +27,7 @@ from auditor.decode.layers import (
     STOP,
     TOKEN_RING,
 )
-from auditor.decode.link import cut, encrypted, is_ip_header, llc, malformed, not_ip
+from auditor.decode.link import WHOLE, cut, encrypted, is_ip_header, llc, malformed, not_ip
 from auditor.decode.multilink import FRAME_RELAY_PIECE
 from auditor.decode.packet import FRAGMENT, PacketRow
 from auditor.decode.wireless import FARTHEST
@@ -83,12 +83,16 @@ def frame_relay(block: Bytes, packet: PacketRow) -> int:
 
 @part
 def multilink_frame_relay(block: Bytes, packet: PacketRow) -> int:
-    """FRF.16.1 3.1: whether a frame begins and ends here, and its number. Of one in pieces the first is read, the rest is missing."""
+    """FRF.16.1 3.1: whether a frame begins and ends here, and its number; of one in pieces see ``decode.multilink``."""
     at = packet.position
     if at + 2 > packet.end:
         return cut(packet)
-    if block[at] & 0x80 == 0 or block[at] & 0x20:  # a later piece, or a message of the link's own
+    if block[at] & 0x20:  # a message of the link's own
         return not_ip(packet)
+    if block[at] & WHOLE != WHOLE:
+        packet.fragment = at
+        packet.status = FRAGMENT
+        return STOP
     packet.position = at + 2
     return FRAME_RELAY
 

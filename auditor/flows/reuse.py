@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from auditor.decode.bytes import Bytes, be16, be24
 from auditor.decode.packet import ACK, FIN, RST, SYN, PacketRow
 from auditor.flows.sides import place_of
 from auditor.flows.state import FlowRow, SideRow, SideRows
-from auditor.flows.table import TCP_CLOSED
+from auditor.flows.table import TCP_CLOSED, is_far
 from auditor.machine.kernel import part
 
 REORDERED = 65536  # bytes within which a segment that came before its SYN, or after its FIN, is of the same connection
+HELLO_BEGINS = 11  # bytes: a record's header, a ClientHello's, its version
 
 
 @part
@@ -45,3 +47,18 @@ def is_behind_the_end(mine: SideRow, packet: PacketRow) -> bool:
     before = (np.int64(mine.fin_sequence) - np.int64(packet.sequence)) & 0xFFFFFFFF
     sent = min(np.int64(mine.payload), np.int64(1 << 31))
     return bool(sent + REORDERED < before < (1 << 32) - REORDERED)
+
+
+@part
+def begins_anew(flow: FlowRow, mine: SideRow, block: Bytes, packet: PacketRow) -> bool:
+    """Whether a segment is of a later connection though nothing has closed the one before, nor opened this one.
+
+    Its number is far from all that its side has sent, and another ClientHello begins in it: in one connection the
+    second follows the first at once (RFC 8446 4.1.4), or is encrypted (RFC 5746 3.5).
+    """
+    if flow.handshake < 0 or packet.payload_captured < HELLO_BEGINS or not is_far(mine, packet):
+        return False
+    at = np.int64(packet.payload)
+    size = be16(block, at + 3)
+    is_record = block[at] == 22 and block[at + 1] == 3 and block[at + 2] <= 4
+    return bool(is_record and block[at + 5] == 1 and be24(block, at + 6) + 4 <= size and block[at + 9] == 3)

@@ -63,6 +63,7 @@ from auditor.recognise.numbers import DNS
 SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
 DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
+FAR = 1 << 22  # bytes of a stream that a capture may lack in one place
 DISORDER = SECOND  # by which packets may come later than others with later time stamps
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
@@ -351,6 +352,14 @@ def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
 
 
 @part
+def is_far(mine: SideRow, packet: PacketRow) -> bool:
+    """Whether a segment's number is far from all that its side has sent, as far as the capture has that."""
+    ahead = (np.int64(packet.sequence) - np.int64(mine.initial_sequence)) & 0xFFFFFFFF
+    sent = min(np.int64(mine.payload), np.int64(1 << 31))
+    return bool(mine.packets > 0 and sent + FAR < ahead < (1 << 32) - FAR)
+
+
+@part
 def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, direction: int, packet: PacketRow) -> None:
     """What flags and times say of the connection."""
     flags = packet.tcp_flags
@@ -387,5 +396,6 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
     if flags & RST and way.reset_frame == 0:
         way.reset_frame = packet.frame
         way.reset_ttl = packet.ttl
-    if flags & RST or (mine.tcp_flags & FIN and other.tcp_flags & FIN):
+    is_reset = flags & RST != 0 and not is_far(mine, packet)  # a forged one has no effect (RFC 5961 3)
+    if is_reset or (mine.tcp_flags & FIN and other.tcp_flags & FIN):
         flow.closed = 1

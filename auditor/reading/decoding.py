@@ -223,7 +223,7 @@ class Cursor:
                 if self.source.window:
                     self._leave_out()
         except IndexError:  # a bounds check of a kernel: a fault of ours, but what was read before it is not lost
-            self.reader.damaged(CANNOT_BE_FOLLOWED, self.reader.offset + self.reader.position)
+            self.reader.notes.fault(CANNOT_BE_FOLLOWED, self.reader.offset + self.reader.position)
             self._more = False
         except OSError as error:
             self.source.failure = f"{self.source.item.name}: {error.strerror or error}"

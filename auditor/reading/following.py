@@ -239,7 +239,7 @@ class Reading:
                         state = self._send(merging, state, sources)
         except IndexError:
             # A bounds check of a kernel: a fault of ours, but what was read before it is not lost.
-            sources[number].counted.notes.damaged(CANNOT_BE_FOLLOWED)
+            sources[number].counted.notes.fault(CANNOT_BE_FOLLOWED)
         return state
 
     def _reach(self, border: DecoderState, state: S.State, sources: list[Source]) -> None:

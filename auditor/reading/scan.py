@@ -39,7 +39,7 @@ from auditor.flows.exchange import MOST_NAMINGS, MOST_RESUMINGS
 from auditor.flows.intern import intern_crowded, intern_full
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import is_at_first_place, note_place, note_side
-from auditor.flows.reuse import is_behind_the_end, opens_new_connection
+from auditor.flows.reuse import begins_anew, is_behind_the_end, opens_new_connection
 from auditor.flows.shares import is_mine
 from auditor.flows.sides import place_of
 from auditor.flows.state import (
@@ -180,7 +180,7 @@ def note_copy(state: State, packet: PacketRow) -> None:
 
 
 @part
-def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
+def is_new(state: State, at: int, direction: int, block: Bytes, packet: PacketRow) -> bool:
     """Whether a packet begins a flow; one that it takes the ports over from is finished."""
     if at < 0:
         return True
@@ -188,7 +188,9 @@ def is_new(state: State, at: int, direction: int, packet: PacketRow) -> bool:
         return False
     flow, mine = state.flows[at], state.sides[place_of(state.sides, at, direction)]
     is_next = opens_new_connection(flow, state.sides, at, direction, packet)
-    if is_next or (flow.closed != 0 and is_behind_the_end(mine, packet)):
+    if flow.closed != 0:
+        is_next = is_next or is_behind_the_end(mine, packet)
+    if is_next or begins_anew(flow, mine, block, packet):
         finish(state, at)
         return True
     return False
@@ -283,7 +285,7 @@ def follow_batch(
             continue
         bucket = bucket_of_packet(state, packet)
         at, direction = find(packet, bucket, flows, sides, state.buckets, memory.places)
-        if is_new(state, at, direction, packet):
+        if is_new(state, at, direction, block, packet):
             at, direction = create(memory, flows, sides, state.ways, state.buckets, state.answers, packet, bucket), 0
         flow = flows[at]
         place = place_of(sides, at, direction)

@@ -16,13 +16,14 @@ from auditor.tls.messages import (
     CHANGE_CIPHER,
     CHANGE_CIPHER_SPEC,
     CLIENT_HELLO,
+    ENDS_OF_EARLY_DATA,
     HANDSHAKE_RECORD,
     HEARTBEAT,
     SERVER_HELLO,
+    SHORTEST_FINISHED,
 )
 
 READ_CUT = (CLIENT_HELLO, SERVER_HELLO, CERTIFICATE)  # messages whose beginning alone says something
-SHORTEST_FINISHED = 24  # bytes of an encrypted record; a shorter one can only be an alert
 
 
 def begins_record(data: bytes) -> bool:
@@ -130,15 +131,17 @@ class Carried:
 
 
 def _note_data(handshake: Messages, side: int, size: int) -> None:
-    """An encrypted record (see ``records.record_begins``)."""
+    """An encrypted record (see ``messages.note_client_data``)."""
     if side != handshake["client_side"]:
         handshake.saw(S.SEEN_SERVER_DATA)
-    elif not handshake["seen"] & S.SEEN_SERVER_HELLO:
+        return
+    is_short = not handshake["seen"] & S.SEEN_CLIENT_DATA and size < SHORTEST_FINISHED
+    if is_short and size in ENDS_OF_EARLY_DATA:
+        return
+    if handshake["seen"] & S.SEEN_SERVER_HELLO:
+        handshake.saw(S.SEEN_CLIENT_DATA | (S.SEEN_CLIENT_SHORT if is_short else 0))
+    elif not is_short:
         handshake.saw(S.SEEN_EARLY_DATA)
-    else:
-        if not handshake["seen"] & S.SEEN_CLIENT_DATA and size < SHORTEST_FINISHED:
-            handshake.saw(S.SEEN_CLIENT_SHORT)
-        handshake.saw(S.SEEN_CLIENT_DATA)
 
 
 def ended(sessions: Iterable[Carried]) -> list[Messages]:

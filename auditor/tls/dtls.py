@@ -19,6 +19,10 @@ HELLO_VERIFY = 3
 CONNECTION_ID_RECORD = 25  # RFC 9146
 LONGEST = 1 << 18  # bytes of a message that are put together
 MOST_GAPS = 256  # in a message that is being put together
+HELLOS = {
+    CLIENT_HELLO: S.SEEN_CLIENT_HELLO | S.SEEN_CLIENT_INVALID,
+    SERVER_HELLO: S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID | S.SEEN_RETRY,
+}  # how it shows that they were seen
 MOST_MESSAGES = 64  # of a side that are being put together
 
 
@@ -175,7 +179,8 @@ class Dtls:
     ) -> None:
         if side.next is None:
             side.next = number
-        if number < side.next or number >= side.next + MOST_MESSAGES:
+        is_overtaken = number < side.next and not self.handshakes[-1]["seen"] & HELLOS.get(kind, -1)
+        if (number < side.next and not is_overtaken) or number >= side.next + MOST_MESSAGES:
             return  # sent again
         message = side.messages.setdefault(
             number, PartialMessage(kind, bytearray(total), [(0, total)] if total else [])
@@ -183,10 +188,15 @@ class Dtls:
         if message.kind != kind or len(message.data) != total:
             return
         message.done = message.add(offset, part)
+        if is_overtaken and message.done:
+            self._whole(message, seen)
         while (whole := side.messages.get(side.next)) is not None and whole.done:
             side.next += 1
-            content = bytes(whole.data)
-            self._take(seen.side, whole.kind, without_cookie(content) if whole.kind == CLIENT_HELLO else content, seen)
+            self._whole(whole, seen)
+
+    def _whole(self, message: PartialMessage, seen: Datagram) -> None:
+        content = bytes(message.data)
+        self._take(seen.side, message.kind, without_cookie(content) if message.kind == CLIENT_HELLO else content, seen)
 
     def _take(self, side: int, kind: int, body: bytes, seen: Datagram) -> None:
         self.handshakes[-1].take(side, kind, body, seen)

@@ -4,7 +4,10 @@ One flow of a network access server carries the sessions of many users: a challe
 identifier, and the next request repeats the challenge's State (RFC 2865 4.4, 5.24).
 """
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 
 from auditor.flows.state import OVER_OTHER
 from auditor.recognise.numbers import EAP, RADIUS
@@ -14,10 +17,12 @@ from auditor.tls.wrappers import EAP_MESSAGE
 
 STATE = 24
 ACCESS_REQUEST, ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE = 1, 2, 3, 11
+ANSWERS = (ACCESS_ACCEPT, ACCESS_REJECT, ACCESS_CHALLENGE)
+NEAR = 8  # packets within which a request may come that its answer has overtaken
 REQUEST, RESPONSE = 1, 2  # codes of EAP (RFC 3748 4)
 IDENTITY = 1  # its first type
 TLS_METHODS = (13, 21, 25, 43, 55)  # EAP-TLS, EAP-TTLS, PEAP, EAP-FAST, TEAP
-LENGTH_INCLUDED = 0x80
+LENGTH_INCLUDED, MORE_FRAGMENTS = 0x80, 0x40
 EAP_HEADER, RADIUS_HEADER = 4, 20
 
 
@@ -32,11 +37,25 @@ def attributes(packet: bytes) -> dict[int, bytes]:
 
 
 @dataclass
+class EapMessage:
+    """A side's message in the making. ``size``: what its first fragment says it is; 0 where that is not known."""
+
+    size: int = 0
+    fragments: list[tuple[int, bytes, Datagram]] = field(default_factory=list)  # with their identifiers
+
+    def until_gap(self) -> list[tuple[int, bytes, Datagram]]:
+        """The fragments before one that was lost: their identifiers go up by one, mostly."""
+        follows = [(after[0] - one[0]) % 256 == 1 for one, after in pairwise(self.fragments)]
+        return self.fragments[: follows.index(False) + 1 if False in follows else 1]
+
+
+@dataclass
 class Eap:
     """The TLS of one EAP conversation: the pieces of each side in order, what is sent again left out."""
 
     carried: Carried
     _last: list[int] = field(default_factory=lambda: [-1, -1])  # identifiers
+    _messages: tuple[EapMessage, EapMessage] = field(default_factory=lambda: (EapMessage(), EapMessage()))
 
     def awaits(self, packet: bytes, side: int) -> bool:
         """Whether a response answers the other side's last request: it has that one's identifier (RFC 3748 4.1)."""
@@ -51,7 +70,30 @@ class Eap:
         self._last[seen.side] = packet[1]
         begin = EAP_HEADER + 2 + (4 if packet[5] & LENGTH_INCLUDED else 0)
         if begin < size:
-            self.carried.take(packet[begin:size], seen._replace(is_cut=len(packet) < size))
+            message = self._messages[seen.side]
+            if packet[5] & LENGTH_INCLUDED and not message.fragments:
+                message.size = int.from_bytes(packet[EAP_HEADER + 2 : begin], "big")
+            message.fragments.append((packet[1], packet[begin:size], seen._replace(is_cut=len(packet) < size)))
+            if not packet[5] & MORE_FRAGMENTS:
+                self._hand_on(seen.side)
+
+    def _hand_on(self, side: int) -> None:
+        """Hand a message on, or what of it comes before a fragment that the capture lacks (RFC 5216 2.1.5)."""
+        message = self._messages[side]
+        known = sum(len(data) for _, data, _ in message.fragments)
+        has_all = not message.size or known == message.size or any(seen.is_cut for _, _, seen in message.fragments)
+        for _, data, seen in message.fragments if has_all else message.until_gap():
+            self.carried.take(data, seen)
+        self.carried.sides[side].over |= not has_all
+        message.size = 0
+        message.fragments.clear()
+
+    def end(self) -> Carried:
+        """No more is there: the fragments of messages that are not whole."""
+        for side, message in enumerate(self._messages):
+            if message.fragments:
+                self._hand_on(side)
+        return self.carried
 
 
 @dataclass
@@ -68,7 +110,7 @@ class EapOverLan:
             if is_new or not sessions:
                 sessions.append(Eap(Carried(self.held, EAP, OVER_OTHER)))
             sessions[-1].take(seen.data, seen)
-        return ended(session.carried for session in sessions)
+        return ended(session.end() for session in sessions)
 
 
 @dataclass
@@ -82,9 +124,7 @@ class Radius:
         sessions: list[Eap] = []
         by_identifier: dict[tuple[int, int], Eap] = {}
         by_state: dict[bytes, Eap] = {}
-        for seen in datagrams:
-            if len(seen.data) < RADIUS_HEADER:
-                continue
+        for seen in _in_order([seen for seen in datagrams if len(seen.data) >= RADIUS_HEADER]):
             code, identifier, found = seen.data[0], seen.data[1], attributes(seen.data)
             if code == ACCESS_REQUEST:
                 session = by_state.get(found.get(STATE, b"")) or by_identifier.get((seen.side, identifier))
@@ -95,7 +135,7 @@ class Radius:
                     session = Eap(Carried(self.held, RADIUS, OVER_OTHER))
                     sessions.append(session)
                 by_identifier[seen.side, identifier] = session
-            elif code in (ACCESS_CHALLENGE, ACCESS_ACCEPT, ACCESS_REJECT):
+            elif code in ANSWERS:
                 session = by_identifier.get((1 - seen.side, identifier))
                 if session is None:  # its request is not in the capture
                     session = by_state.get(found.get(STATE, b"")) or Eap(Carried(self.held, RADIUS, OVER_OTHER))
@@ -106,7 +146,27 @@ class Radius:
                 by_state[found[STATE]] = session
             if EAP_MESSAGE in found:
                 session.take(found[EAP_MESSAGE], seen)
-        return ended(session.carried for session in sessions)
+        return ended(session.end() for session in sessions)
+
+
+def _in_order(datagrams: list[Datagram]) -> Iterator[Datagram]:
+    """Packets, those requests first whose answers the capture has before them."""
+    asked = set[tuple[int, int]]()
+    left = deque(datagrams)
+    while left:
+        seen = left.popleft()
+        which = (1 - seen.side, seen.data[1])
+        if seen.data[0] in ANSWERS and which not in asked:
+            for other in list(islice(left, NEAR)):
+                if other.data[0] == ACCESS_REQUEST and (other.side, other.data[1]) == which:
+                    left.remove(other)
+                    yield other
+                    break
+        if seen.data[0] == ACCESS_REQUEST:
+            asked.add((seen.side, seen.data[1]))
+        else:
+            asked.discard(which)
+        yield seen
 
 
 def _begins(found: dict[int, bytes]) -> bool:

@@ -97,6 +97,8 @@ def handshake_columns(
     client's and server's side are missing; ``captures``: by the numbers that frames have.
     """
     hellos, hello = _client_hellos(rows, memory, shapes)
+    offers_early = Numbers.of([one["offers_early_data"] for one in hellos], schema.BOOL).take(hello)
+    rows = _in_order(rows, offers_early.three_valued() == 0)
     outcomes, which = _outcomes(rows, memory, shapes)
     certificates = certificate_columns(rows, memory, shapes, server_name)
     table: dict[str, Numbers | Texts] = {
@@ -104,7 +106,7 @@ def handshake_columns(
         "started": Numbers(rows["started"]),
         "server_name": server_name,
         **_spread_all(CLIENT_COLUMNS, map(itemgetter(*CLIENT_COLUMNS), hellos), hello),
-        "early_data": spread([one["offers_early_data"] for one in hellos], hello, schema.BOOL),
+        "early_data": offers_early,
         **_spread_all(OUTCOME_COLUMNS, map(attrgetter(*OUTCOME_COLUMNS), outcomes), which),
         "established": established(rows, closed, (lost[0] != 0) | (lost[1] != 0), _is_tls13(outcomes)[which]),
         **_seen(rows, captures),
@@ -160,6 +162,16 @@ def _is_tls13(outcomes: list[Outcome]) -> Array:
     return np.array(
         [one.tls_version is None or one.tls_version.startswith(("TLS 1.3", "0x")) for one in outcomes], bool
     )
+
+
+def _in_order(rows: Array, offers_none: Array) -> Array:
+    """Rows in which a client that offers no early data sent none: its Finished was before the ServerHello in the capture."""
+    overtaken = offers_none & ((rows["seen"] & np.uint32(S.SEEN_EARLY_DATA)) != 0)
+    if overtaken.any():
+        rows = rows.copy()
+        of_early_data = np.uint32(S.SEEN_EARLY_DATA | S.SEEN_CLIENT_SHORT)
+        rows["seen"][overtaken] = rows["seen"][overtaken] & ~of_early_data | np.uint32(S.SEEN_CLIENT_DATA)
+    return rows
 
 
 def established(rows: Array, flows_closed: Array, lost: Array, is_tls13: Array) -> Numbers:

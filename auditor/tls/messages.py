@@ -22,8 +22,11 @@ from auditor.flows.state import (
     SEEN_CLIENT_CCS,
     SEEN_CLIENT_CERTIFICATE,
     SEEN_CLIENT_CUT,
+    SEEN_CLIENT_DATA,
     SEEN_CLIENT_HELLO,
     SEEN_CLIENT_INVALID,
+    SEEN_CLIENT_SHORT,
+    SEEN_EARLY_DATA,
     SEEN_HELLO_DONE,
     SEEN_KEY_EXCHANGE,
     SEEN_NEW_TICKET,
@@ -60,6 +63,8 @@ CLIENT_HELLO, SERVER_HELLO, NEW_TICKET, OLD_RETRY, CERTIFICATE, KEY_EXCHANGE, HE
 CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, CLIENT_KEY_EXCHANGE, CERTIFICATE_STATUS = 13, 15, 16, 22
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE_RECORD, APPLICATION_DATA, HEARTBEAT = 20, 21, 22, 23, 24  # types of records
 CHANGE_CIPHER = 256  # stands for ChangeCipherSpec where messages are numbered
+SHORTEST_FINISHED = 24  # bytes of a record in which a Finished may be …
+ENDS_OF_EARLY_DATA = 21, 13  # … and of EndOfEarlyData, which has no contents (RFC 8446 4.5), with tags of 16 and of 8
 LARGEST_READ = WINDOW // 2  # of a message whose body is read, but of hellos and chains, which are kept in parts
 # The letters of Zeek's ssl_history, by handshake type; capitals are the client's.
 LETTERS = {0: "H", 1: "C", 2: "S", 3: "V", 4: "T", 5: "E", 6: "J", 8: "O", 11: "X", 12: "K", 13: "R", 14: "N"}
@@ -94,6 +99,22 @@ def letter(handshake: HandshakeRow, direction: int, capital: int) -> None:
     if handshake.history_length < HISTORY:
         handshake.history[handshake.history_length] = capital if direction == handshake.client_side else capital + 32
         handshake.history_length += 1
+
+
+@part
+def note_client_data(handshake: HandshakeRow, size: int) -> bool:
+    """An encrypted record of a client's. True: its Finished, or what it sent in place of it."""
+    is_short = not handshake.seen & SEEN_CLIENT_DATA and size < SHORTEST_FINISHED
+    if is_short and (size == ENDS_OF_EARLY_DATA[0] or size == ENDS_OF_EARLY_DATA[1]):
+        return False
+    if not handshake.seen & SEEN_SERVER_HELLO:
+        if not is_short:
+            handshake.seen |= SEEN_EARLY_DATA
+        return False
+    handshake.seen |= SEEN_CLIENT_DATA
+    if is_short:
+        handshake.seen |= SEEN_CLIENT_SHORT  # this can only be an alert
+    return True
 
 
 @part

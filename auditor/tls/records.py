@@ -11,11 +11,8 @@ from auditor.flows.kept import PART
 from auditor.flows.state import (
     PAST_HANDSHAKE,
     SEEN_CLIENT_CCS,
-    SEEN_CLIENT_DATA,
     SEEN_CLIENT_FINISHED,
     SEEN_CLIENT_HELLO,
-    SEEN_CLIENT_SHORT,
-    SEEN_EARLY_DATA,
     SEEN_NO_CCS,
     SEEN_RETRY,
     SEEN_SECOND_HELLO,
@@ -53,6 +50,7 @@ from auditor.tls.messages import (
     begin_handshake,
     is_read,
     letter,
+    note_client_data,
     note_sessions,
     take_message,
 )
@@ -134,12 +132,8 @@ def record_begins(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: H
         return True
     if kind == APPLICATION_DATA:
         if is_client:
-            if not handshake.seen & SEEN_SERVER_HELLO:
-                handshake.seen |= SEEN_EARLY_DATA
+            if not note_client_data(handshake, np.int64(stream.record_left)):
                 return False
-            if not handshake.seen & SEEN_CLIENT_DATA and stream.record_left < 24:
-                handshake.seen |= SEEN_CLIENT_SHORT  # a Finished has 32 bytes or more: this can only be an alert
-            handshake.seen |= SEEN_CLIENT_DATA
         else:
             handshake.seen |= SEEN_SERVER_DATA
         own_hello = SEEN_CLIENT_HELLO if is_client else SEEN_SERVER_HELLO
