@@ -151,6 +151,15 @@ def test_history_shows_drift(tmp_path: Path) -> None:
     assert "first seen" in shown
     assert "Old versions (1)" in shown
     assert "TLS 1.0" in shown
+    chosen = run("history", path, "--where", "tls_version >= 'TLS 1.2'").stdout
+    assert "Old versions (0)" in chosen
+    assert "TLS 1.3" in chosen
+    assert "There are run, started, client," in run("history", path, "--where", "clien = ''").stderr
+    assert run("sql", path, "select distinct tls_version from traffic where tls_version < 'TLS 1.2'").stdout == (
+        "tls_version\nTLS 1.0\n"
+    )
+    assert [row[0] for row in history.sql(path, "show tables")[1]] == ["runs", "traffic", "found"]
+    assert ("tls_version", "text") in history.sql(path, "describe traffic")[1]
     assert run("history", tmp_path / "none").returncode == 2
     assert len(list(path.iterdir())) == 2
     (tmp_path / "bad.duckdb").write_text("no database")

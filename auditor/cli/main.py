@@ -15,7 +15,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli import asking, auditing, judging, manual, policies, proving, results, topology  # noqa: F401 - their commands are the application's
-from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, OwnProcess, app, say
+from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, OwnProcess, app, said, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def main(hashing: "DigestChild | None" = None) -> None:
         sys.stdout.flush()
         code = ended
     except AuditError as error:
-        say(str(error))
+        if str(error) not in said:
+            say(str(error))
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
