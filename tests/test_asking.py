@@ -188,6 +188,16 @@ def test_a_listing_loses_nothing_on_a_narrow_terminal(results: Path, office: Any
     assert all(name in words for name in office.flows["server_name"].dropna())
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_whom_is_never_cut(results: Path, columns: int) -> None:
+    """Who speaks an old version, to whom, since when, is whole on a narrow terminal."""
+    text = on_a_terminal(("who", str(results), "old"), {"NO_COLOR": "1"}, columns=columns)
+    assert all(len(line) <= columns for line in text.splitlines())
+    assert "left out" not in text
+    assert "…" not in text
+    assert {"social-messaging.us-east-1.amazonaws.com", "203.0.113.22", "09:00:03Z"} <= set(text.split())
+
+
 def test_what_is_needed_least_goes_first() -> None:
     """Columns that do not fit are left out by their worth, long last ones are wrapped; a path keeps its confidence."""
     names = [

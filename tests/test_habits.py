@@ -191,7 +191,7 @@ def test_policies_in_each_form() -> None:
     listed = json.loads(run("policies", "--format", "json").stdout)
     assert [one["id"] for one in listed] == [*library.shipped()]
     assert {one["id"]: one["rules"] for one in listed} == {n: len(library.get(n).rule) for n in library.shipped()}
-    assert list(csv.DictReader(io.StringIO(run("policies", "--format", "csv").stdout)))[0]["id"] == listed[0]["id"]
+    assert next(iter(csv.DictReader(io.StringIO(run("policies", "--format", "csv").stdout))))["id"] == listed[0]["id"]
 
 
 def test_conditions_on_what_is_shipped() -> None:

@@ -50,7 +50,11 @@ def test_colours_are_those_of_the_page(office: Any) -> None:
     suites = office.plot.suites().data[0]
     assert list(suites.marker.color) == [colours.suite(name).light for name in suites.y]
     lines = {trace.name: trace.marker.color for trace in office.plot.timeline().data}
-    assert lines == {name: colours.path(name).light for name in lines}
+    # each path by how well it is proven, so that what is likely is not counted with what is confirmed
+    assert lines == {name: colours.path(name.split(" (")[0]).light for name in lines}
+    assert {"direct-connect (confirmed)", "direct-connect (likely), one way only"} <= set(lines)
+    hatched = {trace.name for trace in office.plot.timeline().data if trace.marker.pattern.shape}
+    assert hatched == {name for name in lines if "likely" in name}
     link = office.plot.paths().data[0].link
     assert {color[:7] for color in link.color} <= {colour.light for colour in colours.VERDICT.values()}
 

@@ -20,9 +20,9 @@ from auditor.cli.terminal import console, emit, wrapped
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 GAP = 2
-LONGEST, SHORTEST = 60, 19  # what long values are cut to on a terminal, before columns are left out
+LONGEST, SHORTEST = 60, 20  # what long values are cut to on a terminal, before columns are left out
 READABLE = 30  # columns in which the last value of a row is wrapped
-NARROW = 72  # columns below which rows are stacked before anything is cut
+NARROW = 100  # columns below which rows are stacked before anything is cut
 MOST_STACKED = 4  # lines of a row that are still a row
 # What is needed least, where there is no room for all; a path is never shown without its confidence.
 LEAST = ("started", "protocol", "first_seen")

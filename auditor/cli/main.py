@@ -90,7 +90,8 @@ def main(hashing: "DigestChild | None" = None) -> None:
         _end_as_unread()
     except UnicodeEncodeError as error:
         character = f"U+{ord(error.object[error.start]):04X}"
-        say(f"standard output is {error.encoding}, which has no {character}: set PYTHONIOENCODING=utf-8")
+        encoding = sys.stdout.encoding or error.encoding  # the error calls some "charmap"
+        say(f"standard output is {encoding}, which has no {character}: set PYTHONIOENCODING=utf-8")
     except MemoryError:
         say("there is not enough memory: end other programs, or give --memory a smaller size")
     except OSError as error:

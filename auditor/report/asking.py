@@ -138,9 +138,8 @@ def ordered(tables: "Mapping[str, pa.Table]") -> "Iterator[duckdb.DuckDBPyConnec
             _create_type(connection, column, {text for one in having for text in one.unique().to_pylist() if text})
         for name, table in tables.items():
             connection.register(f"{name} as written", table)
-            connection.execute(
-                f'create view {name} as select * {_replaced(table.column_names)} from "{name} as written"'
-            )  # noqa: S608 - own names
+            columns = _replaced(table.column_names)
+            connection.execute(f'create view {name} as select * {columns} from "{name} as written"')  # noqa: S608 - own names
         yield connection
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.report import charts, colours, flow_ids, overview
+from auditor.report import charts, colours, flow_ids
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.plain import iso
@@ -143,12 +143,15 @@ class Plots:
         traces = [
             {
                 "type": "bar",
-                "name": overview.name_of(path),
+                "name": way,
                 "x": times,
                 "y": counts,
-                "marker": {"color": colours.path(path).light},
+                "marker": {
+                    "color": colours.path(line.path_of[way]).light,
+                    "pattern": {"shape": "" if line.is_proven(way) else "/"},
+                },
             }
-            for path, counts in line.series.items()
+            for way, counts in line.series.items()
         ]
         figure = _figure(traces, "Paths over time", y="flows", showlegend=True, barmode="stack")
         for event in line.events[: charts.MOST_EVENTS]:

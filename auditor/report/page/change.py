@@ -5,10 +5,9 @@ from typing import Any
 
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.report import overview
+from auditor.report import charts, overview
 from auditor.report.answer import answer
 from auditor.report.change import Change, unchanged
-from auditor.report.charts import moment
 from auditor.report.compared import SAME, basis
 from auditor.report.page.chart_rows import way_shares
 from auditor.report.page.style import kind
@@ -72,7 +71,7 @@ def _basis(one: Change) -> Row:
 def _side(name: str, result: Results) -> Row:
     """An audit by its answer."""
     span = overview.span(result)
-    when = f"{moment(span[0])} to {moment(span[1])} UTC" if span else "no packets"
+    when = f"{charts.span(*span)} UTC" if span else "no packets"
     summary = answer(result)
     return {
         "name": name,

@@ -6,20 +6,22 @@ from auditor.border.words import counted
 from auditor.report.charts import PathChange, Timeline, moment
 
 HEIGHT = 150.0  # of the bars
-TOP = 22.0  # room for the numbers of the marks
+TOP = 42.0  # room for the numbers of the marks, in two rows
+ROW = 20.0  # of them
+BESIDE = 5.0  # percent of the width below which a number stands lower than the one before
 TICKS = 4
 FILLED = 0.82  # of a bin
 SECOND, MINUTE, DAY = 1_000_000_000, 60_000_000_000, 86_400_000_000_000
 
 
 class BarPart(NamedTuple):
-    """A part of a bar: flows of a path in a bin of time."""
+    """A part of a bar: flows of a path, with how well it is proven, in a bin of time."""
 
     x: float  # percent
     width: float  # percent
     y: float
     height: float
-    path: str
+    way: str
     flows: int
     begins: str
 
@@ -28,6 +30,7 @@ class Mark(NamedTuple):
     """A change of path."""
 
     x: float  # percent
+    y: float  # of its number
     number: int
     words: str
 
@@ -57,17 +60,26 @@ def layout(line: Timeline, events: list[PathChange]) -> Axis:
     most, share = max(totals, default=0), 100 / max(len(totals), 1)
     below = [0.0] * len(totals)
     pieces = []
-    for path, counts in line.series.items():
+    for way, counts in line.series.items():
         for k, flows in enumerate(counts):
             if flows:
                 height = flows * HEIGHT / most
                 y = TOP + HEIGHT - below[k] - height
                 begins = moment(line.times[k], _parts(line.width))
                 x, width = round(k * share, 2), round(share * FILLED, 2)
-                pieces.append(BarPart(x, width, round(y, 2), round(height, 2), path, flows, begins))
+                pieces.append(BarPart(x, width, round(y, 2), round(height, 2), way, flows, begins))
                 below[k] += height
-    marks = [Mark(_place(line, event.time), number, words(event)) for number, event in enumerate(events, 1)]
-    return Axis(pieces, marks, _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
+    return Axis(pieces, _marks(line, events), _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
+
+
+def _marks(line: Timeline, events: list[PathChange]) -> list[Mark]:
+    """The changes; of two beside each other the second has its number below."""
+    marks: list[Mark] = []
+    for number, event in enumerate(events, 1):
+        x = _place(line, event.time)
+        is_low = bool(marks) and x - marks[-1].x < BESIDE and marks[-1].y < ROW
+        marks.append(Mark(x, 9 + ROW * is_low, number, words(event)))
+    return marks
 
 
 def words(event: PathChange) -> str:
