@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,18 @@ def test_numbers_are_those_of_the_tables(office: Any) -> None:
     medians = {trace.name: trace.x[1] for trace in office.plot.rtt().data}
     seen = flows[(flows["path"] == "vpn")]["rtt_ms"]
     assert medians["vpn (confirmed)"] == pytest.approx(seen.iloc[0])
+
+
+def test_labels_do_not_meet(office: Any) -> None:
+    """Names of the diagram are in lines that fit, with their flows; changes of path are numbers, told below the axis."""
+    labels = office.plot.paths().data[0].node.label
+    assert "direct-connect (likely),<br>one way only · 1" in labels
+    assert max(len(line) for label in labels for line in label.split("<br>")) <= 28
+    result = auditor.audit(SAMPLES / "failover.pcapng.gz", topology=SAMPLES / "site.toml")
+    texts = [re.sub("<.*?>", "", one.text) for one in result.plot.timeline().layout.annotations]
+    events = charts.timeline(FlowColumns.of(result)).events
+    assert texts[::2] == [str(number + 1) for number in range(len(events))]
+    assert [text.split("  ", 1)[1] for text in texts[1::2]] == [charts.change_words(event) for event in events]
 
 
 def test_colours_are_those_of_the_page(office: Any) -> None:

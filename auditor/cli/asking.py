@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auditor.border.urls import url_of
-from auditor.capture.folders import is_missing
 from auditor.cli.app import FormOption, ListForm, WhereOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import AuditError
@@ -44,6 +43,8 @@ def _folder(words: list[str], asked: int = 0) -> tuple[Path, list[str]]:
             return Path(word), words[:number] + words[number + 1 :]
     if len(words) <= asked and Path(MANIFEST).exists():
         return Path(), words
+    from auditor.capture.folders import is_missing
+
     named = next((word for word in words if Path(word).is_dir()), words[0] if len(words) > asked else None)
     wrong = "no such folder" if named is not None and is_missing(Path(named)) else "holds no audit results"
     raise AuditError(f"{named or 'the working directory'}: {wrong}; give the folder that audit pcap --out wrote")

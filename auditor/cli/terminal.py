@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Iterable
 from itertools import chain
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
@@ -45,6 +44,8 @@ def console() -> Console:
     colours: Any = None if os.environ.get("NO_COLOR") else "auto"
     plain = SafeConsole(highlight=False, emoji=False, markup=False, color_system=colours)
     if plain.is_dumb_terminal:  # of which rich believes that it has 80 columns, whatever it says
+        from shutil import get_terminal_size
+
         plain.size = ConsoleDimensions(*get_terminal_size())
     if plain.is_terminal:
         return plain

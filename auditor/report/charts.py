@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.border.text import printable
+from auditor.border.words import agreed
 from auditor.report.flow_columns import FlowColumns
 from auditor.report.overview import is_version, path_words
 from auditor.report.plain import iso
@@ -298,3 +299,13 @@ def span(first: int, last: int) -> str:
     if begun == ended:
         return begun
     return f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended}"
+
+
+def change_words(event: PathChange) -> str:
+    """A change of path in words."""
+    when = moment(event.time, 23)
+    if event.last != event.time:
+        last = moment(event.last, 23)
+        when += f" to {last[11:] if last[:10] == when[:10] else last}"
+    now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
+    return f"{when} UTC: {event.flows:,} {agreed(event.flows, 'flow')} changed, {now}"

@@ -170,7 +170,7 @@ def time(flows: FlowColumns) -> Row:
     row: Row = {
         "axis": None,
         "legend": [],
-        "events": [timeaxis.words(event) for event in shown],
+        "events": [charts.change_words(event) for event in shown],
         "events_left": counted(len(line.events) - len(shown), "more change of path", "more changes of path")
         if len(line.events) > len(shown)
         else None,

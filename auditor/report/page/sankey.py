@@ -79,7 +79,7 @@ def layout(strands: Sequence[Strand]) -> Diagram:
             sizes[column][source][1] += thickness(flows)
             sizes[column + 1][target][0] += thickness(flows)
     labels = [
-        {name: _lines(name, _flows(strands, k, name), LONGEST[k]) for name in orders[k]} for k in range(len(COLUMNS))
+        {name: label(name, _flows(strands, k, name), LONGEST[k]) for name in orders[k]} for k in range(len(COLUMNS))
     ]
     places = [_column(labels[k], sizes[k], above=k == 1) for k in range(len(COLUMNS))]
     height = max((place.top + place.height for column in places for place in column.values()), default=0.0)
@@ -179,12 +179,12 @@ def _outline(left: float, top: float, right: float, other: float, thick: float) 
     )
 
 
-def _lines(name: str, flows: int, longest: int) -> list[str]:
+def label(name: str, flows: int, longest: int) -> list[str]:
     """A label in lines that fit beside a node, broken behind spaces and dots; the end of a very long name is left out."""
     lines = [""]
     if len(name) + len(f" · {flows:,}") > longest and ", " in name:  # of a path: how it was taken
         name, _, how = name.partition(", ")
-        return [f"{name},", *_lines(how, flows, longest)]
+        return [f"{name},", *label(how, flows, longest)]
     parts, count = re.split(r"(?<=[ .])", name), f"· {flows:,}"
     if len(parts[-1]) + len(count) < longest:  # the number stands behind a word
         parts[-1] = f"{parts[-1]} {count}"

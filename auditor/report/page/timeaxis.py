@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from auditor.border.words import counted
-from auditor.report.charts import PathChange, Timeline, moment
+from auditor.report.charts import PathChange, Timeline, change_words, moment
 
 HEIGHT = 150.0  # of the bars
 TOP = 42.0  # room for the numbers of the marks, in two rows
@@ -78,18 +78,8 @@ def _marks(line: Timeline, events: list[PathChange]) -> list[Mark]:
     for number, event in enumerate(events, 1):
         x = _place(line, event.time)
         is_low = bool(marks) and x - marks[-1].x < BESIDE and marks[-1].y < ROW
-        marks.append(Mark(x, 9 + ROW * is_low, number, words(event)))
+        marks.append(Mark(x, 9 + ROW * is_low, number, change_words(event)))
     return marks
-
-
-def words(event: PathChange) -> str:
-    """A change of path in words."""
-    when = moment(event.time, 23)
-    if event.last != event.time:
-        last = moment(event.last, 23)
-        when += f" to {last[11:] if last[:10] == when[:10] else last}"
-    now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
-    return f"{when} UTC: {counted(event.flows, 'flow')} changed, {now}"
 
 
 def duration(nanoseconds: int) -> str:
