@@ -298,7 +298,10 @@ class Problems {
     $("narrowed-to").textContent = `${this.left ? whole(this.left) : "None"} of ${whole(this.count)} ${this.count === 1 ? "problem" : "problems"}`;
     $("narrowed-flows").textContent = `${whole(rows.length)} of ${whole(flows.count)} ${flows.count === 1 ? "flow" : "flows"}`;
     if (this.columns.who.length) {
-      $("further").hidden = !this.rows.length;
+      const further = $("further");
+      further.hidden = !this.rows.length;
+      further.open ||= this.rows.length === this.left && filters.size > 0; // there is nothing else to see
+      further.firstElementChild.textContent = `${whole(this.rows.length)} more ${this.rows.length === 1 ? "pair" : "pairs"} of client network and service`;
       $("further-list").replaceChildren();
       this.drawn = 0;
       this.list();
@@ -306,13 +309,16 @@ class Problems {
   }
 
   wanted(flows, filters, rows) {
-    const keys = new Set(), rules = new Set();
+    // By the numbers of texts: there are few of them, and many rows.
+    const [texts, finding] = flows.columns.findings, [networks, network] = flows.columns.network, [services, service] = flows.columns.service;
+    const used = new Set(), pairs = new Set();
     for (const row of rows) {
-      const findings = flows.get("findings", row);
-      if (!findings) continue;
-      keys.add(`${flows.get("network", row)} ${flows.get("service", row)}`);
-      for (const one of findings.split(" ")) rules.add(one.slice(0, one.lastIndexOf("-")));
+      if (texts[finding[row]] === null) continue;
+      used.add(texts[finding[row]]);
+      pairs.add(network[row] * services.length + service[row]);
     }
+    const keys = new Set([...pairs].map((pair) => `${networks[Math.floor(pair / services.length)]} ${services[pair % services.length]}`));
+    const rules = new Set([...used].flatMap((some) => some.split(" ")).map((one) => one.slice(0, one.lastIndexOf("-"))));
     for (const box of this.rules) box.hidden = !rules.has(box.id.slice("rule-".length));
     const own = [...filters.keys()].every((name) => name === "severity" || name === "verdict");
     const has = (name, value) => { const values = flows.state.getAll(name); return !values.length || values.includes(value); };

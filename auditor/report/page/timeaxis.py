@@ -6,8 +6,7 @@ from auditor.border.words import counted
 from auditor.report.charts import PathChange, Timeline, change_words, moment
 
 HEIGHT = 150.0  # of the bars
-TOP = 42.0  # room for the numbers of the marks, in two rows
-ROW = 20.0  # of them
+ROW = 20.0  # of the numbers of marks, which are above the bars in two rows at most
 BESIDE = 5.0  # percent of the width below which a number stands lower than the one before
 TICKS = 4
 FILLED = 0.82  # of a bin
@@ -59,17 +58,19 @@ def layout(line: Timeline, events: list[PathChange]) -> Axis:
     totals = line.totals
     most, share = max(totals, default=0), 100 / max(len(totals), 1)
     below = [0.0] * len(totals)
+    marks = _marks(line, events)
+    top = 2 + max((mark.y + ROW / 2 for mark in marks), default=0)
     pieces = []
     for way, counts in line.series.items():
         for k, flows in enumerate(counts):
             if flows:
                 height = flows * HEIGHT / most
-                y = TOP + HEIGHT - below[k] - height
+                y = top + HEIGHT - below[k] - height
                 begins = moment(line.times[k], _parts(line.width))
                 x, width = round(k * share, 2), round(share * FILLED, 2)
                 pieces.append(BarPart(x, width, round(y, 2), round(height, 2), way, flows, begins))
                 below[k] += height
-    return Axis(pieces, _marks(line, events), _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
+    return Axis(pieces, marks, _ticks(line, share), most, top + HEIGHT, duration(line.width))
 
 
 def _marks(line: Timeline, events: list[PathChange]) -> list[Mark]:
