@@ -79,7 +79,7 @@ def rules_command(
 def _chosen(records: list[dict[str, Any]], where: str | None) -> "Table":
     """Records as rows: those of which a condition is true."""
     table = list(records[0]), [tuple(one.values()) for one in records]
-    if where is None:
+    if not where:
         return table
     from auditor.report import asking  # loads Arrow
 
