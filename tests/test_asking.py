@@ -188,6 +188,16 @@ def test_a_listing_loses_nothing_on_a_narrow_terminal(results: Path, office: Any
     assert all(name in words for name in office.flows["server_name"].dropna())
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_whom_is_never_cut(results: Path, columns: int) -> None:
+    """Who speaks an old version, to whom, since when, is whole on a narrow terminal."""
+    text = on_a_terminal(("who", str(results), "old"), {"NO_COLOR": "1"}, columns=columns)
+    assert all(len(line) <= columns for line in text.splitlines())
+    assert "left out" not in text
+    assert "…" not in text
+    assert {"social-messaging.us-east-1.amazonaws.com", "203.0.113.22", "09:00:03Z"} <= set(text.split())
+
+
 def test_what_is_needed_least_goes_first() -> None:
     """Columns that do not fit are left out by their worth, long last ones are wrapped; a path keeps its confidence."""
     names = [
@@ -291,14 +301,52 @@ def test_questions_are_of_the_table(office: Any) -> None:
         assert isinstance(who.who(office, name)[1], list), name
 
 
-def test_damaged_results_are_said(results: Path, tmp_path: Path) -> None:
-    """A table that is missing or cut is one sentence, whoever asks."""
-    shutil.copytree(results, tmp_path / "cut")
-    (tmp_path / "cut" / "flows.parquet").write_bytes(b"PAR1")
-    done = run("who", tmp_path / "cut", "tls1.0")
-    assert done.returncode == 2
-    assert "flows.parquet: is missing or damaged" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_times_are_for_people_and_whole_for_programs(results: Path) -> None:
+    """A table has times in UTC to the millisecond, on a terminal to the second; CSV and JSON have all that there is of them."""
+    question = ("sql", str(results), "select min(started) as first, max(started) as last from flows where path = 'vpn'")
+    assert run(*question).stdout.splitlines()[1].split("  ") == ["2026-11-24 09:00:04.949Z"] * 2
+    assert "2026-11-24 09:00:04Z  2026-11-24 09:00:04Z" in on_a_terminal(question, {"NO_COLOR": "1"})
+    whole = "2026-11-24T09:00:04.949998+00:00"
+    assert run(*question, "--csv").stdout.splitlines()[1] == f"{whole},{whole}"
+    assert json.loads(run(*question, "--format", "jsonl").stdout) == {"first": whole, "last": whole}
+
+
+def test_values_of_several_parts(results: Path) -> None:
+    """Lists, records and decimals of SQL are such in JSON, and readable in a table; no number is a text, and none is no JSON."""
+    query = "select [1, 2] as l, {'a': min(started), 'b': null} as r, 1.5 as d, 'nan'::double as n from flows where path = 'vpn'"
+    assert json.loads(run("sql", results, query, "--format", "jsonl").stdout) == {
+        "l": [1, 2], "r": {"a": "2026-11-24T09:00:04.949998+00:00", "b": None}, "d": 1.5, "n": None,
+    }  # fmt: skip
+    (row,) = csv.DictReader(io.StringIO(run("sql", results, query, "--csv").stdout))
+    assert json.loads(row["r"])["b"] is None
+    assert "{a: 2026-11-24 09:00:04.949Z, b: ·}" in run("sql", results, query).stdout
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Whoever names a folder that is not there, or holds no results, reads its name, wherever they are."""
+    for words in (("who", tmp_path / "none", "tls1.0"), ("list", tmp_path / "none")):
+        assert (
+            run(*words).stderr
+            == f"audit: {tmp_path}/none: no such folder; give the folder that audit pcap --out wrote\n"
+        )
+    assert run("list", tmp_path).stderr.startswith(f"audit: {tmp_path}: holds no audit results;")
+
+
+@pytest.mark.parametrize("left", [None, b"PAR1"])
+def test_damaged_results_are_said(results: Path, tmp_path: Path, left: bytes | None) -> None:
+    """A table that is missing or cut is one sentence, the same whoever asks."""
+    cut = tmp_path / "cut"
+    shutil.copytree(results, cut)
+    (cut / "flows.parquet").unlink()
+    if left is not None:
+        (cut / "flows.parquet").write_bytes(left)
+    question = "select count(*) from flows"
+    asked = [("who", cut, "tls1.0"), ("list", cut), ("sql", cut, question), ("report", cut)]
+    answers = [run(*words) for words in asked]
+    assert {done.returncode for done in answers} == {2}
+    (said,) = {done.stderr for done in answers}
+    word = "is missing" if left is None else "is damaged"
+    assert re.fullmatch(rf"audit: .*flows\.parquet: {word}.*; audit the captures again\n", said)
 
 
 @pytest.mark.parametrize("text", ["", " ; ", "/* nothing */", "\n"])

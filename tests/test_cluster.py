@@ -247,6 +247,8 @@ def test_tables_in_parts(client: Any, one: Path, tmp_path: Path, monkeypatch: py
     (copy / "flows.00001.parquet").unlink()
     noticed: list[str] = []
     auditor.load(copy, say=noticed.append).close()
-    assert [sentence.rsplit("/", 1)[1] for sentence in noticed] == ["flows.00001.parquet: No such file or directory"]
+    assert [sentence.rsplit("/", 1)[1] for sentence in noticed] == [
+        "flows.00001.parquet: is missing; audit the captures again"
+    ]
     auditor.audit(OFFICE, out=out, jobs=1, fresh=True).close()
     assert names(out) == names(one)

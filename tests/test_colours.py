@@ -31,7 +31,11 @@ SETS = {
     "verdicts": list(colours.VERDICT.values()),
     "paths": list(colours.PATH.values()),
     "versions": [*colours.VERSION.values(), colours.UNKNOWN],
+    "ways": list(colours.WAY.values()),
+    "suites": list(colours.SUITE.values()),
+    "key exchanges": list(colours.POST_QUANTUM.values()),
 }
+ELSEWHERE = 8  # the same between colours of different sets, as most people see them
 SCHEMES = {"light": 0, "dark": 1}
 
 
@@ -67,9 +71,19 @@ def test_colours_are_visible(scheme: str) -> None:
     which = SCHEMES[scheme]
     grounds = (colours.PAPER[which], colours.SOFT[which])
     texts: list[Colour] = [colours.INK, colours.DIM, colours.ACCENT, *colours.VERDICT.values()]
-    shapes = [colour for one in SETS.values() for colour in one] + [*colours.WAY.values(), *colours.SUITE.values()]
+    shapes = [colour for one in SETS.values() for colour in one]
     assert min(contrast(text[which], ground) for text in texts for ground in grounds) >= 4.5
     assert min(contrast(shape[which], ground) for shape in shapes for ground in grounds) >= 3
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_colour_has_one_meaning(scheme: str) -> None:
+    """No colour of a set is in another one, nor looks like one there, but for what is unknown in both."""
+    unknown = {colours.UNKNOWN, colours.PATH["unknown"]}
+    known = [[one[SCHEMES[scheme]] for one in colour_set if one not in unknown] for colour_set in SETS.values()]
+    for some, others in itertools.combinations(known, 2):
+        pairs = itertools.product(some, others)
+        assert min(float(np.linalg.norm(lab(linear(a)) - lab(linear(b)))) for a, b in pairs) > ELSEWHERE
 
 
 def test_versions_and_suites_have_one_colour_each() -> None:

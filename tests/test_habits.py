@@ -184,3 +184,29 @@ def test_rules_as_lines() -> None:
     text = run("rules", "--format", "csv").stdout
     assert "\\x0a" not in text
     assert len(text.splitlines()) == 1 + len(json.loads(run("rules", "--format", "json").stdout))
+
+
+def test_policies_in_each_form() -> None:
+    """`audit policies` has the forms of other listings, and each policy that is shipped."""
+    listed = json.loads(run("policies", "--format", "json").stdout)
+    assert [one["id"] for one in listed] == [*library.shipped()]
+    assert {one["id"]: one["rules"] for one in listed} == {n: len(library.get(n).rule) for n in library.shipped()}
+    assert next(iter(csv.DictReader(io.StringIO(run("policies", "--format", "csv").stdout))))["id"] == listed[0]["id"]
+
+
+def test_conditions_on_what_is_shipped() -> None:
+    """`--where` chooses among rules and policies; severities are in their order, and a column that is not there is told."""
+    severe = json.loads(
+        run("rules", "--where", "severity >= 'high' and policy = 'aws-pinpoint'", "--format", "json").stdout
+    )
+    expected = {rule.code for rule in library.get("aws-pinpoint").rule if rule.severity in ("high", "critical")}
+    assert {one["code"] for one in severe} == expected
+    table = run("rules", "--where", "severity >= 'high'", "--policy", "aws-pinpoint").stdout.splitlines()[1:]
+    assert {line.split()[0] for line in table} == expected
+    assert run("policies", "--where", "id = 'rfc9325'").stdout.splitlines()[1].startswith("rfc9325 ")
+    assert run("policies", "--where", "id = 'none'", "--format", "json").stdout == "[]\n"
+    failed = run("rules", "--where", "cod = 'TLS101'")
+    assert failed.returncode == 2
+    assert 'column "cod" not found' in failed.stderr
+    assert "There are policy, code, title," in failed.stderr
+    assert run("policies", "--where", "true) or (select 1 from read_csv('/etc/passwd')").returncode == 2

@@ -43,6 +43,7 @@ CLI_NEEDS = {
     "auditor.border.urls": "tells stores from files",
     "auditor.border.words": "one is never several",
     "auditor.capture.digest": "hashes before loading",
+    "auditor.capture.folders": "names a folder that is not there",
     "auditor.machine.memory": "its process is its own",
     "auditor.machine.rights": "its process is its own",
     "auditor.machine.search_path": "imports nothing foreign",

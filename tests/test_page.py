@@ -77,11 +77,24 @@ def test_all_problems_can_be_reached(
     tab, said = opened(browser, kept(office, tmp_path))
     assert tab.inner_text("#further > summary") == f"{len(expected) - 2} more pairs of client network and service"
     tab.click("#further > summary")
+    go_to(tab, "#verdict=warn")
+    listed = tab.locator("#further .pair b").all_text_contents()
+    assert 0 < len(listed) < len(expected) - 2
+    assert number(tab.inner_text("#narrowed-to")) == len(listed) + tab.locator(".problem:not([hidden])").count()
+    tab.click("#narrowed-clear")
     assert tab.locator(".problem summary b, #further .pair b").all_text_contents() == [one.who for one in expected]
-    for one, row in zip(expected[2:], tab.locator("#further .pair").all(), strict=True):
-        assert row.locator(".code").all_inner_texts() == list(one.findings)
-        go_to(tab, row.locator(".flows a").get_attribute("href"))
-        assert number(tab.inner_text("#hits")) == number(row.locator(".flows").inner_text()) == one.flows
+    rows = [
+        (
+            row.locator(".code").all_inner_texts(),
+            row.locator(".flows a").get_attribute("href"),
+            row.locator(".flows").inner_text(),
+        )
+        for row in tab.locator("#further .pair").all()
+    ]
+    for one, (names, href, flows) in zip(expected[2:], rows, strict=True):
+        assert names == list(one.findings)
+        go_to(tab, href)
+        assert number(tab.inner_text("#hits")) == number(flows) == one.flows
         for name in one.findings:
             go_to(tab, f"#f-{name}")
             assert tab.locator(f"details[open] #f-{name}").is_visible()
@@ -213,6 +226,43 @@ def test_facets_narrow_each_other(shown: Any, office: Any) -> None:
     assert number(shown.inner_text("#hits")) == len(fails)
     shown.click("#chosen button")
     assert shown.inner_text("#hits") == "29 flows"
+
+
+def test_filters_choose_among_problems_too(shown: Any, office: Any) -> None:
+    """A tile leads to the problems that have such flows, and names how many of all; severity is a facet with its counts."""
+    every = problems(office)
+    flows = FlowColumns.of(office)
+    names = list(zip(flows.network.objects(), flows.service.objects(), office.flows["verdict"], strict=True))
+    for verdict in ("fail", "warn"):
+        go_to(shown, f"#verdict={verdict}")
+        having = {(network, service) for network, service, one in names if one == verdict}
+        expected = [one.who for one in every if tuple(one.who.split(" → ")) in having]
+        visible = shown.locator(".problem:not([hidden]) summary b").all_text_contents()
+        assert 0 < len(visible) < len(every)
+        assert visible == expected
+        assert number(shown.inner_text("#narrowed-to")) == len(visible)
+        assert number(shown.inner_text("#narrowed-flows")) == sum(one == verdict for *_, one in names)
+    go_to(shown, "#version=dns")
+    assert shown.inner_text("#narrowed-to") == f"None of {len(every)} problems"
+    shown.click("#narrowed-clear")
+    assert shown.locator(".problem:not([hidden])").count() == len(every)
+    assert not shown.is_visible("#narrowed")
+    shown.click("#facet-severity summary")
+    rows = dict(label.locator("span").all_inner_texts() for label in shown.locator("#facet-severity label").all())
+    worst: dict[int, str] = {}
+    rank = list(office.findings["severity"].cat.categories)
+    severity = {row["rule"]: row["severity"] for row in office.findings.to_dict("records")}
+    for row in office.verdicts[office.verdicts["verdict"].isin(["fail", "warn"])].to_dict("records"):
+        worst[row["flow_id"]] = max(worst.get(row["flow_id"], "info"), severity[row["rule"]], key=rank.index)
+    assert {name: int(count) for name, count in rows.items()} == Counter(worst.values())
+    shown.click("#facet-severity label:has-text('critical')")
+    assert {one.get_attribute("data-severity") for one in shown.locator(".problem:not([hidden])").all()} == {"critical"}
+    rules = shown.locator(".rule:not([hidden]) b").all_text_contents()
+    assert 0 < len(rules) < shown.locator(".rule").count()
+    shown.click("#narrowed-clear")
+    shown.click("#tiles a >> nth=0")
+    shown.wait_for_function("Math.abs(document.getElementById('problems').getBoundingClientRect().top) < 200")
+    shown.click("#narrowed-clear")
 
 
 def test_search_and_sorting(shown: Any, office: Any) -> None:

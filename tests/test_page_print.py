@@ -129,6 +129,35 @@ def test_no_word_is_parted(browser: Any, office: auditor.Audit, tmp_path: Path, 
     tab.close()
 
 
+def test_paper_says_what_was_chosen(browser: Any, office: auditor.Audit, tmp_path: Path) -> None:
+    """A page that is printed while flows are chosen says so, above problems and flows."""
+    tab, said = opened(browser, kept(office, tmp_path))
+    tab.goto(f"{tab.url}#version=TLS%201.0")
+    tab.wait_for_function("document.getElementById('printed').textContent")
+    path = tmp_path / "A4.pdf"
+    tab.pdf(path=path, format="A4")
+    text = text_of(path)
+    assert "1 of 9 problems, 2 of 29 flows are shown" in text
+    assert "2 of 29 flows (Version: TLS 1.0)" in text
+    assert said == []
+    tab.close()
+
+
+@pytest.mark.parametrize("width", [420, 1000, 1400])
+def test_no_address_of_a_diff_is_parted(
+    browser: Any, office: auditor.Audit, hostile: auditor.Audit, tmp_path: Path, width: int
+) -> None:
+    """What changed is readable at every width: no address or date ends in the middle, and nothing is wider than the screen."""
+    path = tmp_path / "change.html"
+    office.export_diff(hostile, "html", path)
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.goto(path.as_uri())
+    assert tab.locator(".changes .whole").count() > 50
+    assert tab.evaluate(PARTED) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.close()
+
+
 def test_heads_of_the_flows_are_on_each_page(printed: Path) -> None:
     """Each printed page that holds flows begins with what their columns are."""
     command = ["pdftotext", "-layout", str(printed), "-"]

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,18 @@ def test_numbers_are_those_of_the_tables(office: Any) -> None:
     assert medians["vpn (confirmed)"] == pytest.approx(seen.iloc[0])
 
 
+def test_labels_do_not_meet(office: Any) -> None:
+    """Names of the diagram are in lines that fit, with their flows; changes of path are numbers, told below the axis."""
+    labels = office.plot.paths().data[0].node.label
+    assert "direct-connect (likely),<br>one way only · 1" in labels
+    assert max(len(line) for label in labels for line in label.split("<br>")) <= 28
+    result = auditor.audit(SAMPLES / "failover.pcapng.gz", topology=SAMPLES / "site.toml")
+    texts = [re.sub("<.*?>", "", one.text) for one in result.plot.timeline().layout.annotations]
+    events = charts.timeline(FlowColumns.of(result)).events
+    assert texts[::2] == [str(number + 1) for number in range(len(events))]
+    assert [text.split("  ", 1)[1] for text in texts[1::2]] == [charts.change_words(event) for event in events]
+
+
 def test_colours_are_those_of_the_page(office: Any) -> None:
     """A version, suite, path or verdict has one colour wherever it is drawn."""
     figure = office.plot.versions().data[0]
@@ -50,7 +63,11 @@ def test_colours_are_those_of_the_page(office: Any) -> None:
     suites = office.plot.suites().data[0]
     assert list(suites.marker.color) == [colours.suite(name).light for name in suites.y]
     lines = {trace.name: trace.marker.color for trace in office.plot.timeline().data}
-    assert lines == {name: colours.path(name).light for name in lines}
+    # each path by how well it is proven, so that what is likely is not counted with what is confirmed
+    assert lines == {name: colours.path(name.split(" (")[0]).light for name in lines}
+    assert {"direct-connect (confirmed)", "direct-connect (likely), one way only"} <= set(lines)
+    hatched = {trace.name for trace in office.plot.timeline().data if trace.marker.pattern.shape}
+    assert hatched == {name for name in lines if "likely" in name}
     link = office.plot.paths().data[0].link
     assert {color[:7] for color in link.color} <= {colour.light for colour in colours.VERDICT.values()}
 

@@ -17,6 +17,7 @@ import pytest
 
 import auditor
 from auditor.cli import summary, terminal
+from auditor.policy import library
 from auditor.report import overview
 from auditor.report.causes import causes
 from auditor.report.problems import problems
@@ -103,7 +104,7 @@ def test_the_answer_comes_first() -> None:
     places = [done.stdout.index(head) for head in heads]
     assert places[0] == 0
     assert places == sorted(places)
-    assert len(done.stdout.splitlines()) <= 50
+    assert len(done.stdout.splitlines()) <= 40
     assert not re.search(r" $", done.stdout, re.MULTILINE)
 
 
@@ -111,9 +112,27 @@ def test_a_problem_is_one_row_with_all_its_rules() -> None:
     """Who, to what, what is wrong, how many flows, and every rule stand together."""
     words = " ".join(run(*OFFICE, COLUMNS="200").stdout.split())
     assert (
-        "high 10.20.2.0/24 → pinpoint us-east-1: TLS 1.0 negotiated, RSA key exchange, no suite with DHE or ECDHE among "
-        "those offered, support of this API ended on 2026-10-30 · 2 flows · TLS101 TLS102 TLS103 API101" in words
+        "high 10.20.2.0/24 → pinpoint us-east-1: TLS 1.0 negotiated, RSA key exchange, no DHE or ECDHE suite "
+        "offered, support of this API ended on 2026-10-30 · 2 flows · TLS101 TLS102 TLS103 API101" in words
     )
+
+
+def test_problems_are_shortened_from_the_last_one() -> None:
+    """Where lines are few, problems say in few words what is wrong, the worst last, and keep flows and every rule."""
+    rows = [re.sub(r"\s+", " ", run(*OFFICE, COLUMNS=columns).stdout) for columns in ("120", "200")]
+    said = [
+        re.findall(
+            r"(?:critical|high|medium|info) (\S+ → [^:]+): (.+?) · (?:warning · )?(\d+ flows?) · ((?:[A-Z]+\d+ ?)+)",
+            one,
+        )
+        for one in rows
+    ]
+    assert [(who, flows, rules) for who, _, flows, rules in said[0]] == [(w, f, r) for w, _, f, r in said[1]]
+    assert len(said[0]) == 9
+    for (_, short, _, _), (_, whole, _, _) in zip(*said, strict=True):
+        head, _, more = short.partition(" and ")
+        assert whole.startswith(head)
+        assert not more or whole.count(", ") - head.count(", ") == int(more.removesuffix(" more"))
 
 
 def test_brief_is_the_sentence_alone() -> None:
@@ -133,17 +152,26 @@ def test_detail_has_every_finding(office: Any) -> None:
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
 def test_no_word_is_cut(columns: int) -> None:
     """At every width each line fits, and every word and number of the widest print is there, whole."""
-    widest = set(run(*OFFICE, COLUMNS="1000").stdout.split())
+    widest = {word.rstrip(",") for word in run(*OFFICE, COLUMNS="1000").stdout.split()}
     text = run(*OFFICE, COLUMNS=str(columns)).stdout
     assert all(len(line) <= columns for line in text.splitlines())
-    shown = re.sub(r"… and \d+ more problems \(.*?\); --detail\s+lists\s+all\s+findings", "", text, flags=re.DOTALL)
-    assert set(shown.split()) <= widest
+    more = r"… and \d+ more problems \(.*?\); --detail\s+lists\s+all\s+findings|\band\s+\d+\s+more\b"
+    shown = re.sub(more, "", text, flags=re.DOTALL)
+    assert {word.rstrip(",") for word in shown.split()} <= widest
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_plain_terminals_get_no_escapes(variables: dict[str, str]) -> None:
     """With NO_COLOR, or on a dumb terminal, there is not one escape sequence; elsewhere there are colours."""
     assert ESCAPE not in on_a_terminal(OFFICE, variables)
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_a_dumb_terminal_is_as_wide_as_it_is(columns: int) -> None:
+    """Lines are as long as the terminal says that it is wide, also where it can do nothing else."""
+    lines = on_a_terminal(("policies",), {"TERM": "dumb"}, columns=columns).splitlines()
+    assert columns - 20 < max(map(len, lines)) <= columns or columns == 200
+    assert (len(lines) == 2 + len(library.shipped())) == (columns == 200)
 
 
 def test_colours_on_a_terminal() -> None:

@@ -27,14 +27,7 @@ def policies() -> "pd.DataFrame":
     """The shipped policies: one row for each, with its edition, its source, and how many rules it has."""
     from auditor.policy import pages
 
-    rows = [
-        (
-            one.id, one.title, one.edition, one.source, one.retrieved, " ".join(one.extends) or None,
-            len(one.rule), len(one.exception),
-        )
-        for one in pages.shipped()
-    ]  # fmt: skip
-    return _frame(rows, POLICIES)
+    return _frame([tuple(pages.policy_record(one).values()) for one in pages.shipped()], POLICIES)
 
 
 def rules(policy: PathLike | Iterable[PathLike] | None = None) -> "pd.DataFrame":

@@ -1,6 +1,7 @@
 """The application, and what its commands share: options, exit codes, words on standard error."""
 
 import sys
+from collections import deque
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -162,10 +163,14 @@ def standard_output(what: str, *, is_binary: bool) -> BinaryIO:
     return sys.stdout.buffer
 
 
+said: deque[str] = deque(maxlen=16)  # the last sentences: an error need not repeat one
+
+
 def say(text: str) -> None:
     """A line for the person at the terminal, on standard error."""
     from auditor.cli.ticker import Ticker
 
+    said.append(text)
     if Ticker.active is not None:
         Ticker.active.clear()
     with suppress(OSError):  # the exit code says it too

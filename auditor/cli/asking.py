@@ -36,17 +36,18 @@ ByOption = Annotated[
 ]
 
 
-def _folder(words: list[str]) -> tuple[Path, list[str]]:
-    """The folder of results among some words, the working directory where none is; and the other words."""
+def _folder(words: list[str], asked: int = 0) -> tuple[Path, list[str]]:
+    """The folder of results among some words, and the others; the working directory where only so many were ``asked`` for."""
     for number, word in enumerate(words):
         if url_of(word) is not None or (Path(word) / MANIFEST).exists():
             return Path(word), words[:number] + words[number + 1 :]
-    if Path(MANIFEST).exists():
+    if len(words) <= asked and Path(MANIFEST).exists():
         return Path(), words
-    named = next((word for word in words if Path(word).is_dir()), None)
-    raise AuditError(
-        f"{named or 'the working directory'}: holds no audit results; give the folder that audit pcap --out wrote"
-    )
+    from auditor.capture.folders import is_missing
+
+    named = next((word for word in words if Path(word).is_dir()), words[0] if len(words) > asked else None)
+    wrong = "no such folder" if named is not None and is_missing(Path(named)) else "holds no audit results"
+    raise AuditError(f"{named or 'the working directory'}: {wrong}; give the folder that audit pcap --out wrote")
 
 
 @app.command("who")
@@ -71,7 +72,7 @@ def who_command(
     from auditor.report import who
     from auditor.report.results import Results
 
-    folder, rest = _folder(words)
+    folder, rest = _folder(words, asked=1)
     if len(rest) != 1:
         raise AuditError("audit who takes one question, as: audit who results tls1.0")
     show_rows(who.who(Results(folder), rest[0], by or "client,server"), form.value)

@@ -72,7 +72,10 @@ EXAMPLES = {
         "audit verify results --key allowed_signers --timestamp-ca authority.pem",
     ),
     "diff": ("audit diff results-october results-november --fail-on new",),
-    "history": ("audit pcap capture.pcap --history audits && audit history audits",),
+    "history": (
+        "audit pcap capture.pcap --history audits && audit history audits",
+        "audit history audits --where \"client = '10.20.2.0/24'\"",
+    ),
     "who": (
         "audit who results tls1.0",
         "audit who results TLS102 --by network",
@@ -86,8 +89,8 @@ EXAMPLES = {
         "audit sql results 'show tables'",
         "audit sql results 'select service, sum(flows) from findings group by 1' --format csv",
     ),
-    "policies": ("audit policies",),
-    "rules": ("audit rules --policy pci-dss-4.0.1", "audit rules --format json"),
+    "policies": ("audit policies", "audit policies --where \"id like 'nist%'\" --format json"),
+    "rules": ("audit rules --policy pci-dss-4.0.1 --format json", "audit rules --where \"severity >= 'high'\""),
     "rule": ("audit rule TLS101",),
     "help": ("audit help TLS101", "audit help pcap"),
     "completion": ("audit completion bash > ~/.local/share/bash-completion/completions/audit",),

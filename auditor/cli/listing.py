@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import chain
+from math import isfinite
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -18,9 +20,9 @@ from auditor.cli.terminal import console, emit, wrapped
 
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 GAP = 2
-LONGEST, SHORTEST = 60, 19  # what long values are cut to on a terminal, before columns are left out
+LONGEST, SHORTEST = 60, 20  # what long values are cut to on a terminal, before columns are left out
 READABLE = 30  # columns in which the last value of a row is wrapped
-NARROW = 72  # columns below which rows are stacked before anything is cut
+NARROW = 100  # columns below which rows are stacked before anything is cut
 MOST_STACKED = 4  # lines of a row that are still a row
 # What is needed least, where there is no room for all; a path is never shown without its confidence.
 LEAST = ("started", "protocol", "first_seen")
@@ -75,23 +77,42 @@ def _record(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON and CSV have it."""
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value if isinstance(value, int | float | bool | type(None)) else lines(str(value))
+    """A value as JSON has it; lists and records of SQL too."""
+    match value:
+        case datetime() | date():
+            return value.isoformat()
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case dict():
+            return {lines(str(name)): _plain(one) for name, one in value.items()}
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case float():
+            return value if isfinite(value) else None
+        case int() | None:
+            return value
+        case _:
+            return lines(str(value))
 
 
 def _in_line(value: Any) -> Any:
     """A value as a line of CSV has it."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
     return value.replace("\n", " ") if isinstance(value, str) else value
 
 
 def _text(value: Any, is_whole: bool) -> str:
-    """A value as people read it; times to the second where it need not be whole."""
+    """A value as people read it; times, which are in UTC, to the second, to the millisecond where there is room."""
     if value is None:
         return MISSING
     if isinstance(value, datetime):
-        return value.isoformat(" ") if is_whole else f"{value:%Y-%m-%d %H:%M:%S}"
+        part = f".{value.microsecond // 1000:03}" if is_whole else ""
+        return f"{value:%Y-%m-%d %H:%M:%S}{part}{'' if value.tzinfo is None else 'Z'}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_text(one, is_whole) for one in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{printable(name)}: {_text(one, is_whole)}' for name, one in value.items())}}}"
     return printable(value)
 
 

@@ -15,7 +15,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli import asking, auditing, judging, manual, policies, proving, results, topology  # noqa: F401 - their commands are the application's
-from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, OwnProcess, app, say
+from auditor.cli.app import DONE, FAILED, FINDINGS, INTERRUPTED, OwnProcess, app, said, say
 from auditor.errors import AuditError, shown
 
 if TYPE_CHECKING:
@@ -82,14 +82,16 @@ def main(hashing: "DigestChild | None" = None) -> None:
         sys.stdout.flush()
         code = ended
     except AuditError as error:
-        say(str(error))
+        if str(error) not in said:
+            say(str(error))
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
         _end_as_unread()
     except UnicodeEncodeError as error:
         character = f"U+{ord(error.object[error.start]):04X}"
-        say(f"standard output is {error.encoding}, which has no {character}: set PYTHONIOENCODING=utf-8")
+        encoding = sys.stdout.encoding or error.encoding  # the error calls some "charmap"
+        say(f"standard output is {encoding}, which has no {character}: set PYTHONIOENCODING=utf-8")
     except MemoryError:
         say("there is not enough memory: end other programs, or give --memory a smaller size")
     except OSError as error:

@@ -174,12 +174,16 @@ def diff_command(
 @saved()
 def history_command(
     history: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
+    where: WhereOption = None,
 ) -> None:
-    """Show drift over time: when paths and versions changed, and who spoke old versions."""
+    """Show drift over time: when paths and versions changed, and who spoke old versions.
+
+    --where chooses among the rows of the table traffic, of which audit sql HISTORY 'describe traffic' lists the columns.
+    """
     from auditor.cli.listing import show_rows
     from auditor.report.history import drift
 
-    changes, old = drift(history)
+    changes, old = drift(history, where or "true")
     show_rows(changes, title="Changes by client group and service")
     show_rows(old, title="Old versions")
 

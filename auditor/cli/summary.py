@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console, RenderableType
@@ -19,6 +20,8 @@ from auditor.report.causes import Cause, causes, left_out
 from auditor.report.problems import problems
 
 NARROW = 72  # columns below which rows are stacked
+WIDE = 100  # columns from which heads are on one line
+SEVERITY = 8  # columns
 LINES = 40  # of a screen, where there is none
 FEWEST = 8  # lines that problems get, however small the screen
 MOST_REASONS = 8
@@ -54,7 +57,7 @@ def show(result: Audit) -> None:
     behind = [*paths(result, out.width), *_not_judged(result)]
     above, below = ([line for one in some for line in lines(out, one)] for some in (head, behind))
     height = out.height if out.is_terminal else LINES
-    problem_lines = _problems(out, result, max(height - len(above) - len(below) - 4, height // 2, FEWEST))
+    problem_lines = _problems(out, result, height - len(above) - len(below) - 4, max(height // 2, FEWEST))
     write_lines(above, problem_lines, below, lines(out, _ways_on(result)))
 
 
@@ -94,22 +97,23 @@ def warnings(result: Audit) -> list[Text]:
     return shown
 
 
-def _problems(out: Console, result: Audit, most: int) -> list[str]:
-    """What is wrong, on at most so many lines; what does not fit is counted."""
+def _problems(out: Console, result: Audit, free: int, least: int) -> list[str]:
+    """What is wrong, in few words where the lines that are free hold no more; what does not fit is counted."""
+    most = max(free, least)
     found = problems(result)
     if not found:
         return [*lines(out, _no_findings(result)), ""] if answer(result).judged else []
     some = causes(found, most)
     alike = ", those with the same rules together" if len(some) < len(found) else ""
     written = lines(out, Text(f"Problems ({len(found):,}{alike})", style="bold"))
+    shown = _rows(out, some[: most + 1], free)
     left = most
-    for number, cause in enumerate(some):
-        shown = lines(out, _problem(cause, out.width))
-        left -= len(shown)
+    for number, rows in enumerate(shown):
+        left -= len(rows)
         if left < 0 and number:
             written += lines(out, Text(f"… and {left_out(some[number:])}; --detail lists all findings", style="dim"))
             break
-        written += shown
+        written += rows
     return [*written, ""]
 
 
@@ -120,20 +124,45 @@ def _no_findings(result: Audit) -> Text:
     return Text("No findings.", style="bold green")
 
 
-def _problem(cause: Cause, width: int) -> RenderableType:
-    """A row: how bad, who to what, what is wrong, how many flows, which rules."""
+def _rows(out: Console, some: Sequence[Cause], free: int) -> list[list[str]]:
+    """The lines of each problem; where they are more than are free, the last ones say in few words what is wrong."""
+    room = out.width - (2 if out.width < NARROW else SEVERITY + 2)
+    words = [_words(cause, None) for cause in some]
+    over = sum(-(-one.cell_len // room) for one in words) - free
+    for number in range(len(some) - 1, -1, -1):
+        if over > 0 and words[number].cell_len > room:
+            before, words[number] = words[number], _words(some[number], room)
+            over -= -(-before.cell_len // room) + -words[number].cell_len // room
+    return [lines(out, _problem(cause, text, out.width)) for cause, text in zip(some, words, strict=True)]
+
+
+def _words(cause: Cause, room: int | None) -> Text:
+    """Who to what, what is wrong, how many flows, which rules; of what is wrong no more than ``room`` columns hold."""
     one = cause.worst
-    severity = Text(one.severity, style=SEVERITY_STYLE[one.severity])
-    text = Text()
-    text.append(printable(cause.who), style="bold")
-    text.append(together(f": {', '.join(map(printable, one.what))}"))
-    warns = "warning · " if one.verdict == "warn" else ""
-    text.append(together(f" · {warns}{counted(cause.flows, 'flow')} · "), style="dim")
-    text.append(" ".join(one.rules), style=VERDICT_STYLE[one.verdict])
+    said = [", ".join(map(printable, one.what))]
+    said += [
+        f"{', '.join(map(printable, one.what[:shown]))} and {len(one.what) - shown:,} more"
+        for shown in range(len(one.what) - 1, 0, -1)
+    ]
+    for what in said:
+        text = Text()
+        text.append(printable(cause.who), style="bold")
+        text.append(together(f": {what}"))
+        warns = "warning · " if one.verdict == "warn" else ""
+        text.append(together(f" · {warns}{counted(cause.flows, 'flow')} · "), style="dim")
+        text.append(" ".join(one.rules), style=VERDICT_STYLE[one.verdict])
+        if room is None or text.cell_len <= room:
+            break
+    return text
+
+
+def _problem(cause: Cause, text: Text, width: int) -> RenderableType:
+    """A row: how bad it is, and what."""
+    severity = Text(cause.worst.severity, style=SEVERITY_STYLE[cause.worst.severity])
     if width < NARROW:
         return _stacked(severity, text)
     table = Table.grid(padding=(0, 2, 0, 0), expand=False)
-    table.add_column(width=8, no_wrap=True)
+    table.add_column(width=SEVERITY, no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row(severity, text)
     return table
@@ -159,7 +188,7 @@ def paths(result: Audit, width: int) -> list[RenderableType]:
         table.add_column("path", overflow="fold")
     table.add_column("version", no_wrap=not is_narrow)
     for name in ("flows", *(VERDICT_WORDS[verdict] for verdict in verdicts)):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name.replace("\n", " ") if width >= WIDE else name, justify="right", no_wrap=True)
     before = None
     for line in rows[:MOST_LINES]:
         path = Text(printable(line.words) if line.words != before else "")

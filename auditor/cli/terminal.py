@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.table import Table
@@ -24,7 +24,7 @@ SEVERITY_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "lo
 VERDICT_STYLE = {"fail": "red", "warn": "yellow", "pass": "green", "not_observable": "magenta", "not_applicable": "dim"}
 COPIED = "Wireshark: "  # what is to be copied whole, so the terminal itself wraps it
 HELD = "\ue000"  # a space at which no line ends, until it is printed
-TOGETHER = re.compile(r"(?<=TLS|SSL) (?=\d)|(?<=\d) (?=%|(?:flow|packet|capture|request|handshake)s?\b)| (?=·)")
+TOGETHER = re.compile(r"(?<=TLS|SSL) (?=\d)|(?<=\d) (?=%|(?:flow|packet|capture|request|handshake|fail)s?\b)| (?=·)")
 STACKED = 100  # columns below which the title of a policy stands below its name
 WIDTH = 120  # of what is no terminal, where COLUMNS does not say
 
@@ -43,6 +43,10 @@ def console() -> Console:
     """Standard output; as wide as COLUMNS says where it is no terminal. NO_COLOR leaves no escape sequence at all."""
     colours: Any = None if os.environ.get("NO_COLOR") else "auto"
     plain = SafeConsole(highlight=False, emoji=False, markup=False, color_system=colours)
+    if plain.is_dumb_terminal:  # of which rich believes that it has 80 columns, whatever it says
+        from shutil import get_terminal_size
+
+        plain.size = ConsoleDimensions(*get_terminal_size())
     if plain.is_terminal:
         return plain
     columns = os.environ.get("COLUMNS", "")

@@ -82,7 +82,7 @@ def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, A
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
     answer.put(facts.status_reason != None, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
-    answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no suite with DHE or ECDHE among those offered")
+    answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no DHE or ECDHE suite offered")
     no_handshake(facts, answer)
     return answer
 

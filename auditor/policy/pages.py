@@ -51,6 +51,20 @@ def every() -> list[Page]:
     return [one for policy in shipped() for one in pages(policy)]
 
 
+def policy_record(policy: Policy) -> dict[str, Any]:
+    """A policy as plain values; its rules and exceptions are counted."""
+    return {
+        "id": policy.id,
+        "title": policy.title,
+        "edition": policy.edition,
+        "source": policy.source,
+        "retrieved": policy.retrieved,
+        "extends": " ".join(policy.extends) or None,
+        "rules": len(policy.rule),
+        "exceptions": len(policy.exception),
+    }
+
+
 def record(one: Page) -> dict[str, Any]:
     """A rule as plain values, days as such; what is not given is None."""
     rule = one.rule

@@ -55,7 +55,8 @@ def symmetric_path(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     """Both directions took the same path."""
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the path of one direction or both is not proven")
     answer.put(facts.asymmetric == NO, PASS, "both directions took the same path")
-    answer.put(facts.asymmetric == YES, unmet(required), facts.path_detail)
+    differ = JoinedTexts("the directions differ: ", or_unknown(facts.path_detail))
+    answer.put(facts.asymmetric == YES, unmet(required), differ)
     return answer
 
 

@@ -5,7 +5,7 @@ What has an order has it here too: ``tls_version < 'TLS 1.2'`` is true of what i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 ORDERED: dict[str, Column] = {
     column.name: column for columns in TABLES.values() for column in columns if column.ordered
@@ -36,7 +37,23 @@ COUNTED = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.IGNORECASE)
 TAKES_ALL = re.compile(r"\*(?!\s*[\d('])|\b(?:columns|natural|pivot|unpivot|summarize|describe|positional)\b")
 BEFORE_TABLE = re.compile(r"(?:\b(?:from|join|as|by)\b|\bfrom\b[\w\s,\"]*,)\s*\(*\s*\"?$")
 UNKNOWN = re.compile(r'column "([^"]+)" not found')
+SHOW = ("show tables", "show all tables", "show", "describe")
 DESCRIBED = re.compile(r"(?:describe|desc|show)\s+(?:table\s+)?\"?(\w+)\"?", re.IGNORECASE)
+
+
+def _plain(text: str) -> str:
+    return text.strip().rstrip(";").strip().lower()
+
+
+def about_tables(tables: "Mapping[str, pa.Table]", text: str) -> Table | None:
+    """What a query asks of tables that are in no results themselves, if it does: which there are, or their columns."""
+    plain = _plain(text)
+    if plain in SHOW:
+        return ["table", "rows", "columns"], [(name, len(one), one.num_columns) for name, one in tables.items()]
+    described = DESCRIBED.fullmatch(plain)
+    if described is None or described[1] not in tables:
+        return None
+    return ["column", "type"], [(one.name, _words(one.type)) for one in tables[described[1]].schema]
 
 
 def ranked(text: str) -> str:
@@ -48,8 +65,8 @@ def ranked(text: str) -> str:
 
 def query(result: Results, text: str) -> Table:
     """Names of columns, and rows. Raises AuditError with DuckDB's first line where the query is not right."""
-    plain = text.strip().rstrip(";").strip().lower()
-    if plain in ("show tables", "show all tables", "show", "describe"):
+    plain = _plain(text)
+    if plain in SHOW:
         return ["table", "rows", "columns"], [(name, result.count(name), len(TABLES[name])) for name in result.tables]
     described = DESCRIBED.fullmatch(plain)
     if described is not None and described[1] in TABLES:
@@ -62,8 +79,7 @@ def frame(result: Results, text: str) -> "pd.DataFrame":
     """The same as a DataFrame."""
     import pandas as pd
 
-    plain = text.strip().rstrip(";").strip().lower()
-    if plain.startswith(("show", "desc")):
+    if _plain(text).startswith(("show", "desc")):
         names, rows = query(result, text)
         return pd.DataFrame(rows, columns=names)
     with _opened(result, text, _named(text)) as connection:
@@ -101,9 +117,9 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
     scans = [Scanned(result, name, _columns(name, words), with_groups and name == "flows") for name in named]
     with database.closed() as connection, _explained(named):
         for column in ORDERED.values():
-            texts = {text for one in scans if column.name in one.names for text in _texts(one, column)}
-            listed = ", ".join(f"'{text.replace(chr(39), chr(39) * 2)}'" for text in categories(column, sorted(texts)))
-            connection.execute(f"create type {column.name} as enum ({listed})")
+            _create_type(
+                connection, column, {t for one in scans if column.name in one.names for t in _texts(one, column)}
+            )
         for one in scans:
             _register(connection, one)
         try:
@@ -111,6 +127,42 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
         except AuditError as error:
             failure = next((one.failure for one in scans if one.failure is not None), None)
             raise (failure or error) from error
+
+
+@contextmanager
+def ordered(tables: "Mapping[str, pa.Table]") -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A database of tables that are in no results; what has an order has it there too."""
+    with database.closed() as connection:
+        for column in ORDERED.values():
+            having = [table.column(column.name) for table in tables.values() if column.name in table.column_names]
+            _create_type(connection, column, {text for one in having for text in one.unique().to_pylist() if text})
+        for name, table in tables.items():
+            connection.register(f"{name} as written", table)
+            columns = _replaced(table.column_names)
+            connection.execute(f'create view {name} as select * {columns} from "{name} as written"')  # noqa: S608 - own names
+        yield connection
+
+
+def rows_where(table: Table, condition: str) -> Table:
+    """The rows of a table that is in no results of which a condition of SQL is true. Raises AuditError."""
+    import pyarrow as pa
+
+    names, rows = table
+    listed = pa.table({name: [row[k] for row in rows] for k, name in enumerate(names)})
+    with ordered({"listed": listed}) as connection, naming(names):
+        # the line end closes a comment, and the brackets keep the condition a condition
+        return database.query(connection, f"select * from listed where (\n{ranked(condition)}\n)")  # noqa: S608 - a database that holds nothing else
+
+
+@contextmanager
+def naming(columns: Sequence[str]) -> Iterator[None]:
+    """Say which columns there are where one is not there."""
+    try:
+        yield
+    except AuditError as error:
+        if UNKNOWN.search(str(error)) is None:
+            raise
+        raise AuditError(f"{error} There are {', '.join(columns)}") from error
 
 
 @contextmanager
@@ -147,15 +199,34 @@ def _texts(scan: Scanned, column: Column) -> set[str]:
 def _register(connection: "duckdb.DuckDBPyConnection", scan: Scanned) -> None:
     name = scan.table
     connection.register(f"{name} as written", scan)
-    ordered = [column for column in scan.names if column in ORDERED]
-    replaced = f"replace ({', '.join(f'{one}::{one} as {one}' for one in ordered)})" if ordered else ""
-    connection.execute(f'create view "{name} with rows" as select * {replaced} from "{name} as written"')  # noqa: S608 - own names
+    connection.execute(
+        f'create view "{name} with rows" as select * {_replaced(scan.names)} from "{name} as written"'  # noqa: S608 - own names
+    )
     connection.execute(f'create view {name} as select * exclude ("{ROW}") from "{name} with rows"')  # noqa: S608 - own names
+
+
+def _create_type(connection: "duckdb.DuckDBPyConnection", column: Column, texts: set[str]) -> None:
+    """The type of a column that has an order, named as the column; ``texts``: those in it."""
+    listed = ", ".join(f"'{text.replace(chr(39), chr(39) * 2)}'" for text in categories(column, sorted(texts)))
+    connection.execute(f"create type {column.name} as enum ({listed})")
+
+
+def _replaced(names: Sequence[str]) -> str:
+    """The columns among some that have an order, in their types."""
+    casts = [f"{one}::{one} as {one}" for one in names if one in ORDERED]
+    return f"replace ({', '.join(casts)})" if casts else ""
 
 
 def _kind(column: Column) -> str:
     """The type of a column in words."""
-    kind = str(column.type).split("<")[0]
+    if column.values:  # noqa: PD011 - ours
+        return f"one of: {', '.join(column.values)}" if len(column.values) <= 8 else "text of a closed set"
+    return _words(column.type)
+
+
+def _words(kind: object) -> str:
+    """A type in words."""
+    name = str(kind).split("<")[0]
     words = {
         "dictionary": "text",
         "string": "text",
@@ -163,6 +234,4 @@ def _kind(column: Column) -> str:
         "double": "number",
         "bool": "true or false",
     }
-    if column.values:  # noqa: PD011 - ours
-        return f"one of: {', '.join(column.values)}" if len(column.values) <= 8 else "text of a closed set"
-    return words.get(kind, "time" if kind.startswith("timestamp") else kind)
+    return words.get(name, "time" if name.startswith("timestamp") else name)

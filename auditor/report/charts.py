@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.border.text import printable
+from auditor.border.words import agreed
 from auditor.report.flow_columns import FlowColumns
-from auditor.report.overview import is_version
+from auditor.report.overview import is_version, path_words
 from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables.columns import Texts, distinct
@@ -79,8 +80,13 @@ class Timeline:
 
     times: list[int] = field(default_factory=list)  # where each bin begins, ns since 1970
     width: int = 1
-    series: dict[str, list[int]] = field(default_factory=dict)  # by path
+    series: dict[str, list[int]] = field(default_factory=dict)  # by path and how well it is proven, in words
+    path_of: dict[str, str] = field(default_factory=dict)  # the path of each of them
     events: list[PathChange] = field(default_factory=list)
+
+    def is_proven(self, way: str) -> bool:
+        """Whether it is a path that frames prove, in both directions."""
+        return way == path_words(self.path_of[way], "confirmed", half_private=False)
 
     @property
     def totals(self) -> list[int]:
@@ -214,12 +220,15 @@ def timeline(flows: FlowColumns) -> Timeline:
     first -= first % width
     bins = (started - first) // width
     count = int(bins.max()) + 1
-    series = {
-        path: np.bincount(bins[flows.path.index[chosen] == code], minlength=count).tolist()
-        for code, path in enumerate(flows.path.values)
-        if path is not None and (flows.path.index[chosen] == code).any()
-    }
-    return Timeline([first + k * width for k in range(count)], width, dict(sorted(series.items())), _events(flows))
+    series, path_of = {}, {}
+    way, path = (column.index[chosen] for column in (flows.way, flows.path))
+    for code, name in enumerate(flows.way.values):
+        if name is not None and (at := way == code).any():
+            series[name] = np.bincount(bins[at], minlength=count).tolist()
+            path_of[name] = str(flows.path.values[path[at][0]])
+    return Timeline(
+        [first + k * width for k in range(count)], width, dict(sorted(series.items())), path_of, _events(flows)
+    )
 
 
 def _events(flows: FlowColumns) -> list[PathChange]:
@@ -282,3 +291,21 @@ def certificates(result: Results) -> list[ServerCertificate]:
 def moment(nanoseconds: int | None, parts: int = 19) -> str:
     """A time for people: to the second, or fewer ``parts`` of ISO 8601."""
     return (iso(nanoseconds) or "?")[:parts].replace("T", " ")
+
+
+def span(first: int, last: int) -> str:
+    """From when to when, for people: what is the same is said once."""
+    begun, ended = moment(first), moment(last)
+    if begun == ended:
+        return begun
+    return f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended}"
+
+
+def change_words(event: PathChange) -> str:
+    """A change of path in words."""
+    when = moment(event.time, 23)
+    if event.last != event.time:
+        last = moment(event.last, 23)
+        when += f" to {last[11:] if last[:10] == when[:10] else last}"
+    now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
+    return f"{when} UTC: {event.flows:,} {agreed(event.flows, 'flow')} changed, {now}"

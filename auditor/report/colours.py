@@ -1,7 +1,7 @@
 """The colours of reports: each verdict, path, version and class of suites has one, in every chart, page and notebook.
 
-Within a set the colours can be told apart with each kind of colour blindness, and stand out from the page, light or dark
-(``tests/test_colours.py`` measures both); a word or a sign is beside each all the same.
+Within a set the colours can be told apart with each kind of colour blindness, stand out from the page, light or dark, and are
+in no other set: a colour has one meaning (``tests/test_colours.py`` measures all three). A word or a sign is beside each.
 """
 
 from typing import NamedTuple
@@ -38,12 +38,12 @@ PATH = {
     "unknown": Colour("#525252", "#848484"),
     "internet": Colour("#d45f05", "#e0603f"),
 }
-# What can be said of the way of a flow (``report.answer.WAYS``), in the colours of the paths it is about.
+# What can be said of the way of a flow (``report.answer.WAYS``), whichever path it was.
 WAY = {
-    "proven": PATH["direct-connect"],
-    "likely": PATH["vpn"],
-    "half": PATH["private"],
-    "not private": PATH["internet"],
+    "proven": Colour("#005515", "#1ba85f"),
+    "likely": Colour("#51918d", "#83fff0"),
+    "half": Colour("#9a80c0", "#cab5ea"),
+    "not private": Colour("#bb6f56", "#ffbe9f"),
     "unknown": PATH["unknown"],
 }
 UNKNOWN = Colour("#7d848c", "#949ba3")
@@ -51,24 +51,24 @@ UNKNOWN = Colour("#7d848c", "#949ba3")
 VERSION = {
     "SSL 2.0": Colour("#5a1e27", "#e32e17"),
     "SSL 3.0": Colour("#8a0300", "#e06b5f"),
-    "TLS 1.0": Colour("#c75a52", "#fcad29"),
+    "TLS 1.0": Colour("#c75a52", "#ffb545"),
     "TLS 1.1": Colour("#ab7d00", "#ebdf83"),
     "TLS 1.2": Colour("#5b90cc", "#69e5ff"),
     "TLS 1.3": Colour("#244d93", "#3780c0"),
 }
 # A suite has the colour of what it protects; from best to worst.
 SUITE = {
-    "forward secret, authenticated encryption": VERSION["TLS 1.3"],
-    "forward secret": VERSION["TLS 1.2"],
-    "not forward secret": VERSION["TLS 1.0"],
-    "broken, or no encryption": VERSION["SSL 3.0"],
+    "forward secret, authenticated encryption": Colour("#1a4852", "#487b52"),
+    "forward secret": Colour("#3f9b16", "#b7e04f"),
+    "not forward secret": Colour("#a97756", "#e0a878"),
+    "broken, or no encryption": Colour("#663500", "#9d6818"),
     "unknown": UNKNOWN,
 }
 POST_QUANTUM = {
-    "pure": VERSION["TLS 1.3"],
-    "hybrid": VERSION["TLS 1.2"],
-    "classical": VERSION["TLS 1.1"],
-    "obsolete": VERSION["TLS 1.0"],
+    "pure": Colour("#3a2a9c", "#7d55f0"),
+    "hybrid": Colour("#a064e6", "#b9d6f8"),
+    "classical": Colour("#80573e", "#dfc7ac"),
+    "obsolete": Colour("#7d2a50", "#b463b3"),
     "not seen": UNKNOWN,
 }
 BROKEN = ("NULL", "RC4", "RC2", "DES", "DES40", "3DES", "IDEA")  # RFC 9325 4.1 and RFC 7465

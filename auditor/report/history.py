@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     import duckdb
 
 
-DRIFT = """
-with steps as (
+# Of the traffic that is chosen, which is a table before these.
+DRIFT = """,
+steps as (
     select client, service, run, min(started) as started,
            string_agg(distinct replace(path, 'private', 'private (not proven)'), ' '
                       order by replace(path, 'private', 'private (not proven)')) as path,
            string_agg(distinct coalesce(tls_version, protocol), ', ' order by coalesce(tls_version, protocol)) as spoken,
            max(case verdict when 'fail' then 3 when 'warn' then 2 when 'not_observable' then 1 else 0 end) as worst,
            sum(flows) as flows
-    from traffic group by client, service, run),
+    from chosen group by client, service, run),
 changes as (
     select *, lag(path) over w as path_before, lag(spoken) over w as spoken_before from steps
     window w as (partition by client, service order by started, run))
@@ -47,7 +48,7 @@ order by started, client, service
 """
 OLD = """
 select client, service, tls_version, sum(flows) as flows, max(started) as last_seen
-from traffic where tls_version in ('SSL 2.0', 'SSL 3.0', 'TLS 1.0', 'TLS 1.1')
+from chosen where tls_version < 'TLS 1.2'
 group by all order by tls_version, flows desc
 """
 
@@ -103,17 +104,19 @@ def _findings(result: Results) -> list[dict[str, Any]]:
 @contextmanager
 def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A history as the tables of a database that is closed to all else. Raises AuditError."""
-    tables = history_files.read(path)
-    with database.closed() as connection:
-        for name, table in tables.items():
-            connection.register(name, table)
+    with asking.ordered(history_files.read(path)) as connection:
         yield connection
 
 
-def drift(path: str | Path) -> tuple[Table, Table]:
-    """What changed over time by client group and service, and who spoke old versions. Raises AuditError."""
-    with _opened(Path(path)) as history:
-        return database.query(history, DRIFT), database.query(history, OLD)
+def drift(path: str | Path, where: str = "true") -> tuple[Table, Table]:
+    """What changed over time by client group and service, and who spoke old versions. Raises AuditError.
+
+    ``where``: only of the traffic of which this is true, in SQL's words.
+    """
+    chosen = f"with chosen as (select * from traffic where (\n{where}\n))"  # noqa: S608 - a database of nothing else
+    with _opened(Path(path)) as history, asking.naming(history_files.COLUMNS["traffic"]):
+        changes, old = (database.query(history, asking.ranked(chosen + query)) for query in (DRIFT, OLD))
+        return changes, old
 
 
 def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.warn) -> Table:
@@ -127,8 +130,10 @@ def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.w
     if folders.refusal(path) is None or (
         folders.is_folder(path) and not (path / MANIFEST).exists() and any(path.glob("*.parquet"))
     ):
+        if (known := asking.about_tables(history_files.read(path), query)) is not None:
+            return known
         with _opened(path) as history:
-            return database.query(history, query)
+            return database.query(history, asking.ranked(query))
     result = Results(where)
     for sentence in altered(result.folder):
         say(sentence)

@@ -91,6 +91,7 @@ def _transport(packet: "Packet") -> list[str]:
         tcp = packet[TCP]
         names = {"S": "SYN", "F": "FIN", "R": "RST"}
         flags = "+".join(names[flag] for flag in str(tcp.flags) if flag in names)
+        flags += "+ACK" if flags == "SYN" and tcp.flags.A else ""
         data = bytes(tcp.payload)[: _length(packet)]
         return [*([flags] if flags else []), *(_records(data) if data else [] if flags else ["ACK"])]
     data = bytes(packet[UDP].payload) if UDP in packet else bytes(packet.payload)

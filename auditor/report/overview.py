@@ -36,15 +36,10 @@ class OverviewLine(NamedTuple):
         return path_words(self.path, self.confidence, half_private=self.half_private)
 
 
-def name_of(path: str) -> str:
-    """A path in words where flows of any confidence are counted together."""
-    return f"private addresses, {WHICH}" if path == "private" else path
-
-
 def path_words(path: str, confidence: str, *, half_private: bool) -> str:
     """A path, and how well it is proven: ``private`` is never said without."""
     if path == "private":
-        return name_of(path) if confidence == "none" else f"private ({confidence}), {WHICH}"
+        return f"private {'addresses' if confidence == 'none' else f'({confidence})'}, {WHICH}"
     name = "unknown" if path == "unknown" else f"{path} ({confidence})"
     return f"{name}, one way only" if half_private else name
 

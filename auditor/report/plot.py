@@ -1,5 +1,6 @@
 """The charts of the page as plotly figures, for notebooks: the same numbers and colours, and one flow packet by packet."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.report import charts, colours, flow_ids, overview
+from auditor.report import charts, colours, flow_ids
 from auditor.report.charts import Count
 from auditor.report.flow_columns import FlowColumns
+from auditor.report.page import sankey
 from auditor.report.plain import iso
 from auditor.report.results import Results
 from auditor.tables.value_sets import VERDICTS
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 STRAND = "b8"  # how much of a strand covers what is below it, in hexadecimal
+LONGEST = 28  # letters of a line of a label
+LINE = 18  # pixels of a line of text
+BELOW = 32  # pixels of what stands below an axis
 STEP = 26  # pixels between the packets of a ladder
 
 
@@ -36,18 +41,23 @@ class Plots:
         """Who took which path to what: client networks, paths and services, in the colours of the verdicts."""
         strands = charts.paths(self._flows)
         names: dict[tuple[int, str], int] = {}
+        flows: Counter[tuple[int, str]] = Counter()
         links: list[tuple[int, int, str, int]] = []
         for strand in strands:
-            three = enumerate((strand.client, strand.way, strand.service))
+            three = dict.fromkeys(enumerate((strand.client, strand.way, strand.service)), strand.flows)
             ends = [names.setdefault(place, len(names)) for place in three]
+            flows.update(three)
             links += [(one, two, strand.verdict, strand.flows) for one, two in pairwise(ends)]
+        labels = [sankey.label(name, count, LONGEST) for (_, name), count in flows.items()]
+        pad = LINE * max(map(len, labels), default=1) - 4  # room for a label between thin nodes
+        rows = max(Counter(column for column, _ in names).values(), default=1)
         source, target, verdict, value = zip(*links, strict=True) if links else ((), (), (), ())
         trace = {
             "type": "sankey",
             "node": {
-                "label": [_text(name) for _, name in names],
+                "label": ["<br>".join(map(_text, lines)) for lines in labels],
                 "color": colours.INK.light,
-                "pad": 14,
+                "pad": pad,
                 "thickness": 12,
             },
             "link": {
@@ -61,7 +71,13 @@ class Plots:
         }
         met = [one for one in reversed(VERDICTS) if one in verdict]
         legend = [_legend(_verdict(one), colours.VERDICT[one].light) for one in met]
-        return _figure([trace, *legend], "Who went which way, to what", height=460, showlegend=True, axes=False)
+        return _figure(
+            [trace, *legend],
+            "Who went which way, to what",
+            height=max(460, 120 + rows * (pad + 24)),
+            showlegend=True,
+            axes=False,
+        )
 
     def versions(self) -> "Figure":
         """Flows by TLS version, worst first."""
@@ -124,7 +140,9 @@ class Plots:
                 "x": [one.days_left for one in rows],
                 "text": [charts.moment(one.not_after, 10) for one in rows],
                 "marker": {
-                    "color": [colours.VERDICT["pass" if (one.days_left or 0) > 0 else "fail"].light for one in rows]
+                    "color": [
+                        (colours.DIM if (one.days_left or 0) > 0 else colours.VERDICT["fail"]).light for one in rows
+                    ]
                 },
             }
         ]
@@ -143,15 +161,22 @@ class Plots:
         traces = [
             {
                 "type": "bar",
-                "name": overview.name_of(path),
+                "name": way,
                 "x": times,
                 "y": counts,
-                "marker": {"color": colours.path(path).light},
+                "marker": {
+                    "color": colours.path(line.path_of[way]).light,
+                    "pattern": {"shape": "" if line.is_proven(way) else "/"},
+                },
             }
-            for path, counts in line.series.items()
+            for way, counts in line.series.items()
         ]
-        figure = _figure(traces, "Paths over time", y="flows", showlegend=True, barmode="stack")
-        for event in line.events[: charts.MOST_EVENTS]:
+        events = line.events[: charts.MOST_EVENTS]
+        below = BELOW + LINE * len(events) if events else 0
+        figure = _figure(
+            traces, "Paths over time", y="flows", height=360 + below, below=below, showlegend=True, barmode="stack"
+        )
+        for number, event in enumerate(events, 1):
             when = iso(event.time)
             figure.add_shape(
                 type="line",
@@ -162,8 +187,15 @@ class Plots:
                 yref="paper",
                 line={"dash": "dash", "color": colours.INK.light},
             )
-            words = f"{event.flows:,} changed to {event.path}"
-            figure.add_annotation(x=when, y=1, yref="paper", yanchor="bottom", text=words, showarrow=False)
+            at = {"x": when, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+            figure.add_annotation(text=f"<b>{number}</b>", yshift=0 if number % 2 else LINE, **at)
+            place = {"x": 0, "y": 0, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top"}
+            figure.add_annotation(
+                text=f"<b>{number}</b>  {charts.change_words(event)}",
+                yshift=-(BELOW + LINE * number),
+                showarrow=False,
+                **place,
+            )
         return figure
 
     def flow(self, flow: int | str) -> "Figure":
@@ -238,11 +270,12 @@ def _figure(
     x: str = "",
     y: str = "",
     height: int = 360,
+    below: int = 0,
     axes: bool = True,
     reverse: bool = False,
     **layout: Any,
 ) -> "Figure":
-    """A figure in the looks of the page; ``reverse``: the first bar is above the others."""
+    """A figure in the looks of the page; ``below``: pixels under the axis; ``reverse``: the first bar is above the others."""
     from plotly.graph_objects import Figure
 
     figure = Figure(list(traces))
@@ -252,7 +285,7 @@ def _figure(
         font={"family": "system-ui, sans-serif", "color": colours.INK.light},
         paper_bgcolor=colours.PAPER.light,
         plot_bgcolor=colours.PAPER.light,
-        margin={"l": 24, "r": 24, "t": 64, "b": 40},
+        margin={"l": 24, "r": 24, "t": 80 if below else 64, "b": 40 + below},
         **{"showlegend": False, **layout},
     )
     figure.update_xaxes(title=x, gridcolor=colours.LINE.light, automargin=True, visible=axes)

@@ -267,8 +267,7 @@ class Results:
                         raise AuditError(f"{shown(path)}: its columns are of another version; {advice}")
                 yield partitions.Partitions(opened)
         except (OSError, gate.RefusedError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise AuditError(f"{shown(path)}: is missing or damaged ({reason}); audit the captures again") from error
+            raise AuditError(unreadable(path, error)) from error
 
     def _checked(self, table: str, data: "pa.Table") -> "pa.Table":
         """Rows of a table, held to what readers rely on, with texts that are harmless. Raises AuditError."""
@@ -356,6 +355,14 @@ class Results:
     def captures(self) -> "pd.DataFrame":
         """One row for each input."""
         return self._frame("captures")
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """What is said wherever a file of a table cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return f"{shown(path)}: is missing; audit the captures again"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{shown(path)}: is damaged ({reason}); audit the captures again"
 
 
 def _check_columns(table: str, names: Sequence[str], columns: Sequence[str]) -> None:

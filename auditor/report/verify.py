@@ -5,11 +5,12 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from auditor.border import gate
 from auditor.capture.archives import TROUBLE
 from auditor.data import __version__
 from auditor.errors import AuditError, InputError, shown
 from auditor.report import custody, files, originals, partitions
-from auditor.report.results import MANIFEST, Results
+from auditor.report.results import MANIFEST, Results, unreadable
 from auditor.report.seals import sealed
 from auditor.report.seals.sealed import Proofs, Verified
 
@@ -98,10 +99,21 @@ def altered(folder: Path) -> list[str]:
     try:
         for name, same, why in chain(verify_results(folder, without={custody.KEPT}), sealed.verify(folder, NOTHING)):
             if not same and (name in read or partitions.is_part(name)):
-                sentences.append(f"{shown(folder / name)}: {why}")
+                sentences.append(_unreadable(folder / name) or f"{shown(folder / name)}: {why}")
     except AuditError as error:
         sentences.append(str(error))
     return sentences
+
+
+def _unreadable(path: Path) -> str | None:
+    """What reading a file of a table will say, in the same words; None of what can be read, or is no table's."""
+    if path.suffix != ".parquet":
+        return None
+    try:
+        with files.opened(path) as file, gate.Parquet(file):
+            return None
+    except (OSError, gate.RefusedError) as error:
+        return unreadable(path, error)
 
 
 def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None, str]:
@@ -117,6 +129,8 @@ def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None,
 def _same(hashed: Callable[[], str], digest: str) -> tuple[bool | None, str]:
     try:
         actual = hashed()
+    except FileNotFoundError:
+        return False, "is missing"
     except TROUBLE as error:
         return False, str(getattr(error, "strerror", None) or error)
     return (True, "unchanged") if actual == digest else (False, f"changed: its SHA-256 was {digest}, and is {actual}")

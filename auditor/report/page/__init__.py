@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+MOST_KEPT = 20  # letters that stay on one line: networks of IPv4, MACs, times, names of Regions
+# Behind words, slashes, underscores and the labels of names: not at a hyphen, nor within an address of IPv4 or its network.
+PIECES = re.compile(r"(?<=[ _])|(?<=/)(?!\d)|(?<=\.)(?=[^\d\s][^\s.]*\.)")
 GZIP = 31  # window bits of zlib that ask for gzip's format
 
 
@@ -54,13 +58,20 @@ def environment() -> "Environment":
     """Where templates are, with all that is put into them escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-    return Environment(
+    made = Environment(
         loader=PackageLoader("auditor.report.page", ""),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["pieces"] = pieces
+    return made
+
+
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """Text in pieces between which lines may end, as the script has them; with each, whether it is short enough for one line."""
+    return [(one, len(one) <= MOST_KEPT) for one in PIECES.split(text)]
 
 
 def style_sheet() -> str:

@@ -5,20 +5,19 @@ from typing import Any
 
 from auditor.border.text import printable
 from auditor.border.words import counted
-from auditor.report import overview
+from auditor.report import charts, overview
 from auditor.report.answer import answer
 from auditor.report.change import Change, unchanged
-from auditor.report.charts import moment
 from auditor.report.compared import SAME, basis
 from auditor.report.page.chart_rows import way_shares
 from auditor.report.page.style import kind
 from auditor.report.results import Results
 
 Row = dict[str, Any]
-# What became of a finding: heading, colour (that of the verdict it is nearest to), what it means.
-FATES = {
+# What became of a finding: heading, colour (that of the verdict it is nearest to, if to one), what it means.
+FATES: dict[str, tuple[str, str | None, str]] = {
     "came": ("New", "fail", "found now, and not before"),
-    "changed": ("With another verdict", "warn", "found in both, not as bad or worse now"),
+    "changed": ("With another verdict", None, "found in both, not as bad or worse now"),
     "still": ("Still there", "warn", "found in both, with the same verdict"),
     "went": ("Repaired", "pass", "the rule judged this traffic, and is met now"),
     "unjudged": ("No longer judged", "not_applicable", "nothing is known of it any more: it is not repaired"),
@@ -57,7 +56,13 @@ def _sentence(fates: Sequence[Row], traffic: int, rest: int) -> str:
 def _fate(name: str, changes: Sequence[Change]) -> Row:
     title, verdict, meaning = FATES[name]
     rows = [_row(change) for change in changes if change.kind == name]
-    return {"name": name, "title": title, "kind": kind("v", verdict), "meaning": meaning, "rows": rows}
+    return {
+        "name": name,
+        "title": title,
+        "kind": kind("v", verdict) if verdict else "neutral",
+        "meaning": meaning,
+        "rows": rows,
+    }
 
 
 def _row(change: Change) -> Row:
@@ -72,7 +77,7 @@ def _basis(one: Change) -> Row:
 def _side(name: str, result: Results) -> Row:
     """An audit by its answer."""
     span = overview.span(result)
-    when = f"{moment(span[0])} to {moment(span[1])} UTC" if span else "no packets"
+    when = f"{charts.span(*span)} UTC" if span else "no packets"
     summary = answer(result)
     return {
         "name": name,

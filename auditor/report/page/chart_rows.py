@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from auditor.border.words import counted
-from auditor.report import charts, colours, overview
+from auditor.report import charts, colours
 from auditor.report.answer import WAYS, Answer
 from auditor.report.charts import Count, Strand
 from auditor.report.flow_columns import FlowColumns
@@ -101,12 +101,16 @@ def _band_href(band: sankey.Band) -> str | None:
 def _node(node: sankey.Node) -> Row:
     lines = node.lines
     if node.column == 1:
-        x, anchor, top = node.x + sankey.NODE / 2, "middle", node.y - 5 - sankey.LINE * (len(lines) - 1)
+        x, anchor, top = node.x + sankey.NODE / 2, "middle", node.y - 6 - sankey.LINE * (len(lines) - 1)
     else:
         x, anchor = (node.x - 8, "end") if node.column == 0 else (node.x + sankey.NODE + 8, "start")
         top = node.y + node.height / 2 + 5 - sankey.LINE * (len(lines) - 1) / 2
+    # What strands cross is read on a ground of its own.
+    width = sankey.LETTER * max(map(len, lines))
+    ground = {"x": x - width / 2, "y": top - sankey.LINE + 4, "width": width, "height": sankey.LINE * len(lines)}
     return {
         **node._asdict(),
+        "ground": {name: round(value, 1) for name, value in ground.items()} if node.column == 1 else None,
         "text_x": x,
         "anchor": anchor,
         "lines": [{"text": text, "y": round(top + sankey.LINE * k, 1)} for k, text in enumerate(lines)],
@@ -166,7 +170,7 @@ def time(flows: FlowColumns) -> Row:
     row: Row = {
         "axis": None,
         "legend": [],
-        "events": [timeaxis.words(event) for event in shown],
+        "events": [charts.change_words(event) for event in shown],
         "events_left": counted(len(line.events) - len(shown), "more change of path", "more changes of path")
         if len(line.events) > len(shown)
         else None,
@@ -176,24 +180,31 @@ def time(flows: FlowColumns) -> Row:
         row["words"] = _in_words(flows, total)
         return row
     axis = timeaxis.layout(line, shown)
-    pieces = [{**piece._asdict(), "kind": kind("p", piece.path)} for piece in axis.pieces]
+    kinds = {way: _way_kind(line, way) for way in line.series}
+    pieces = [{**piece._asdict(), "kind": kinds[piece.way]} for piece in axis.pieces]
     row["axis"] = {**axis._asdict(), "pieces": pieces}
     row["words"] = (
         f"{counted(total, 'flow')} by path; a bar is {axis.step}, the highest has {counted(axis.most, 'flow')}."
     )
+    judged = VERDICTS if flows.is_judged.any() else None
     row["legend"] = [
-        {"kind": kind("p", path), "words": f"{overview.name_of(path)} {sum(counts):,}"}
-        for path, counts in line.series.items()
+        {"kind": kinds[way], "words": f"{way} {sum(counts):,}", "href": href(path=way, verdict=judged)}
+        for way, counts in line.series.items()
     ]
     return row
+
+
+def _way_kind(line: charts.Timeline, way: str) -> str:
+    """The class of a path; one that is not proven is paler."""
+    return kind("p", line.path_of[way]) + ("" if line.is_proven(way) else " pale")
 
 
 def _in_words(flows: FlowColumns, total: int) -> str:
     if not total:
         return "No flow was seen."
     started = flows.numbers("started")[charts.scope(flows)]
-    moments = dict.fromkeys(charts.moment(int(one)) for one in (started.min(), started.max()))
-    return f"{counted(total, 'flow')}, {'begun at' if len(moments) == 1 else 'begun from'} {' to '.join(moments)} UTC."
+    span = charts.span(int(started.min()), int(started.max()))
+    return f"{counted(total, 'flow')}, begun {'from' if ' to ' in span else 'at'} {span} UTC."
 
 
 def bars(counts: Sequence[Count], which: str, facet: str | None = None) -> Row:
@@ -233,7 +244,8 @@ def hello_sizes(result: Results) -> Row:
         name = f"up to {end:,} bytes" + (", a segment" if end == charts.SEGMENT else "")
         rows.append({"name": name, "count": f"{sum(counts):,}", "parts": parts, "href": None})
     words = {"classical": "offers classical groups only", "hybrid": "offers a post-quantum group"}
-    return {"rows": rows, "legend": [{"kind": kind("q", name), "words": text} for name, text in words.items()]}
+    used = [name for name, some in zip(offers, (sizes.classical, sizes.post_quantum), strict=True) if any(some)]
+    return {"rows": rows, "legend": [{"kind": kind("q", name), "words": words[name]} for name in used]}
 
 
 def certificates(result: Results) -> Row:

@@ -60,13 +60,12 @@ def further(every: Sequence[Problem]) -> dict[str, list[Any]]:
 
 def _service(one: Problem) -> str:
     """The server of a problem, as flows have it to be filtered by."""
-    return f"{one.pair.service} {one.pair.region or ''}".rstrip()
+    return printable(f"{one.pair.service} {one.pair.region or ''}".rstrip())
 
 
 def _problem(one: Problem, findings: dict[str, Row], written: set[str]) -> dict[str, Any]:
     """A problem; ``written``: findings of others, which are not written again in full."""
     where = {"network": one.pair.client_group, "service": _service(one), "verdict": ["fail", "warn"]}
-    seen = [charts.moment(time) for time in (one.first_seen, one.last_seen)]
     return {
         "severity": one.severity,
         "verdict": f"{colours.SIGN[one.verdict]} {one.verdict}",
@@ -75,9 +74,12 @@ def _problem(one: Problem, findings: dict[str, Row], written: set[str]) -> dict[
         "what": printable(", ".join(one.what)),
         "flows": counted(one.flows, "flow"),
         "href": href(**where) if one.pair.client_group and one.sample_flows else None,
+        "bad": one.verdict,
+        "network": one.pair.client_group if one.sample_flows else None,
+        "service": _service(one),
         "clients": _named(one.top_clients, one.clients),
         "servers": _named(one.top_servers, one.servers),
-        "seen": f"{' to '.join(dict.fromkeys(seen))} UTC",
+        "seen": f"{charts.span(one.first_seen, one.last_seen)} UTC",
         "findings": [_finding(findings[name], one.who, written) for name in one.findings if name in findings],
     }
 

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from auditor.report import flow_ids
-from auditor.report.flow_columns import FlowColumns, joined
+from auditor.report.flow_columns import FlowColumns, joined, mapped
 from auditor.report.page.linked import findings_of
 from auditor.report.results import Results
 from auditor.tables.columns import Texts
-from auditor.tables.value_sets import VERDICTS
+from auditor.tables.value_sets import SEVERITIES, VERDICTS
 from auditor.tables.versions import VERSION_ORDER
 
 Array = np.ndarray[Any, Any]
 MOST_FLOWS = 200_000  # the worst first
 FACETS = {
     "verdict": "Verdict",
+    "severity": "Severity",
     "private": "Private?",
     "path": "Path",
     "version": "Version",
@@ -43,6 +44,14 @@ class FlowTable:
         rank = np.array([VERDICTS.index(str(name)) if name else 0 for name in [*verdict.values, None]])
         return np.lexsort((self.flows.numbers("started"), -rank[verdict.index]))[:MOST_FLOWS]
 
+    def _severity(self, findings: str) -> str:
+        """The worst severity of some findings."""
+        return max((self._severities[name] for name in findings.split()), key=SEVERITIES.index)
+
+    @cached_property
+    def _severities(self) -> dict[str, str]:
+        return {row["finding_id"]: row["severity"] for row in self.result.rows("findings", "finding_id", "severity")}
+
     def counts(self) -> dict[str, int]:
         """How many flows there are, and how many are in the table."""
         return {"in_all": len(self.flows), "count": len(self._order)}
@@ -61,12 +70,13 @@ class FlowTable:
             "version": lambda: flows.spoken,
             "suite": lambda: flows.texts("cipher_suite"),
             "capture": lambda: flows.texts("capture"),
-            "findings": lambda: findings_of(self.result, flows, order),
         }
         for name, column in texts.items():
             one = column()
-            rows = Texts(one.values, one.index if name == "findings" else one.index[order])
-            yield name, _texts(rows, SORTS.get(name, str))
+            yield name, _texts(Texts(one.values, one.index[order]), SORTS.get(name, str))
+        findings = findings_of(self.result, flows, order)
+        yield "findings", _texts(findings, str)
+        yield "severity", _texts(mapped(findings, self._severity), SORTS["severity"])
         yield "service", _services(flows, order)
         yield "started", (flows.numbers("started") // 1_000_000)[order].tolist()
         yield "client_port", flows.numbers("client_port")[order].tolist()
@@ -108,4 +118,5 @@ SORTS: dict[str, Callable[[str], Any]] = {
     "address": _address,
     "version": _version,
     "verdict": lambda text: -VERDICTS.index(text),
+    "severity": lambda text: -SEVERITIES.index(text),
 }

@@ -21,7 +21,7 @@ function element(name, text, kind) {
 // Text of which lines end behind words, slashes, underscores and the labels of names: not at a hyphen, nor within an address of IPv4.
 function kept(text, name = "span") {
   const made = element(name);
-  for (const piece of text.split(/(?<=[ _/])|(?<=\.)(?=[^\d\s][^\s.]*\.)/)) made.append(element("span", piece, piece.length <= MOST_KEPT ? "whole" : ""), element("wbr"));
+  for (const piece of text.split(/(?<=[ _])|(?<=\/)(?!\d)|(?<=\.)(?=[^\d\s][^\s.]*\.)/)) made.append(element("span", piece, piece.length <= MOST_KEPT ? "whole" : ""), element("wbr"));
   return made;
 }
 
@@ -138,20 +138,25 @@ class Flows {
     this.shown = this.order(rows.slice());
     this.drawFacets = () => { for (const [name, title] of Object.entries(this.facets)) this.drawFacet(name, title, filters, rows); };
     this.drawFacets();
-    const chips = [...this.state].filter(([name]) => name in this.facets || name in HIDDEN).map(([name, value]) => {
-      const item = element("li"), button = element("button", `${this.facets[name] ?? HIDDEN[name]}: ${value} ×`);
-      button.type = "button";
-      button.title = "take this filter away";
-      button.addEventListener("click", () => this.toggle(name, value));
-      item.append(button);
-      return item;
-    });
-    $("chosen").replaceChildren(...chips);
+    const chosen = [...this.state].filter(([name]) => name in this.facets || name in HIDDEN);
+    for (const list of document.querySelectorAll(".chosen")) list.replaceChildren(...chosen.map(([name, value]) => this.chip(name, value)));
     $("clear").hidden = !filters.size;
     const worst = this.inAll > this.count ? `; the worst ${whole(this.count)} of ${whole(this.inAll)} are here, all are in flows.parquet` : "";
     const some = filters.size ? ` of ${whole(this.count)}` : "";
     $("hits").textContent = `${whole(this.shown.length)}${some} ${this.shown.length === 1 && !some ? "flow" : "flows"}${worst}`;
+    const words = [...this.state].map(([name, value]) => `${this.facets[name] ?? HIDDEN[name] ?? "Search"}: ${value}`);
+    $("printed").textContent = filters.size ? `${$("hits").textContent} (${words.join(", ")})` : "";
+    this.problems.draw(this, filters, rows);
     this.drawRows();
+  }
+
+  chip(name, value) {
+    const item = element("li"), button = element("button", `${this.facets[name] ?? HIDDEN[name]}: ${value} ×`);
+    button.type = "button";
+    button.title = "take this filter away";
+    button.addEventListener("click", () => this.toggle(name, value));
+    item.append(button);
+    return item;
   }
 
   drawFacet(name, title, filters, rows) {
@@ -165,7 +170,8 @@ class Flows {
       check.type = "checkbox";
       check.checked = chosen.has(value);
       check.addEventListener("change", () => this.toggle(name, value));
-      label.append(check, element("span", name === "verdict" ? SIGNS[value] ?? value : value, name === "verdict" ? `mark ${KINDS[value]}` : ""), element("span", whole(count), "count"));
+      const kind = name === "verdict" ? `mark ${KINDS[value]}` : name === "severity" ? `mark s-${value}` : "";
+      label.append(check, element("span", name === "verdict" ? SIGNS[value] ?? value : value, kind), element("span", whole(count), "count"));
       return label;
     });
     if (values.length > MOST_VALUES) lines.push(element("p", `and ${whole(values.length - MOST_VALUES)} more: the search finds them`, "note"));
@@ -234,6 +240,7 @@ class Flows {
     for (const name of Object.keys(this.facets)) {
       const box = element("details", null, "facet");
       box.id = `facet-${name}`;
+      box.hidden = this.columns[name][0].every((text) => text === null); // there is nothing to choose from
       box.append(element("summary"), element("div"));
       box.addEventListener("toggle", () => { if (box.open) this.drawFacets(); });
       $("facets").append(box);
@@ -245,38 +252,87 @@ class Flows {
       this.read();
     });
     $("more").addEventListener("click", () => { this.most += STEP; this.drawRows(); });
-    $("clear").addEventListener("click", () => { $("search").value = ""; this.go(new URLSearchParams()); });
+    for (const id of ["clear", "narrowed-clear"]) $(id).addEventListener("click", () => { $("search").value = ""; this.go(new URLSearchParams()); });
     addEventListener("popstate", () => this.read());
-    addEventListener("hashchange", () => { if (this.read()) $("flow-section").scrollIntoView(); });
+    // What is above the problems leads to those it leaves; what is behind them, and where none is left, to the flows.
+    let aim = "flow-section";
+    addEventListener("hashchange", () => { if (this.read()) $(this.problems.left ? aim : "flow-section").scrollIntoView(); });
     document.addEventListener("click", (event) => {
+      aim = event.target.closest("#answer, #who") ? "problems" : "flow-section";
       for (const box of document.querySelectorAll(".facet[open]")) if (!box.contains(event.target)) box.open = false;
     });
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") for (const box of document.querySelectorAll(".facet[open]")) { box.open = false; box.firstElementChild.focus(); }
     });
-    $("tools").hidden = false;
+    $("tools").hidden = $("flows").hidden = !this.count;
+    if (!this.count) $("flows").before(element("p", "No flow was seen."));
   }
 }
 
-// The problems that are not whole in the page: who does not meet what, and from there to their flows and findings.
-class Further {
+// The problems: those of which flows are chosen. Some are whole in the page; the others are listed, who does not meet what, and
+// from there lead to their flows and findings.
+class Problems {
   constructor(columns) {
     this.columns = columns;
-    this.count = columns.who.length;
-    this.drawn = 0;
-    if (!this.count) return;
-    $("further-more").addEventListener("click", () => this.draw());
-    this.draw();
+    this.boxes = [...document.querySelectorAll("details.problem")];
+    this.rules = [...document.querySelectorAll("details.rule")];
+    this.count = this.boxes.length + columns.who.length;
+    if (columns.who.length) $("further-more").addEventListener("click", () => this.list());
   }
 
-  draw() {
-    const end = Math.min(this.drawn + STEP, this.count), lines = [];
-    for (let row = this.drawn; row < end; row++) lines.push(this.line(row));
+  // Which problems have a flow among some rows; of those that are about no flow, by their own verdict and severity.
+  draw(flows, filters, rows) {
+    for (const box of this.rules) box.hidden = false;
+    const is = filters.size ? this.wanted(flows, filters, rows) : () => true;
+    for (const box of this.boxes) box.hidden = !is(box.dataset);
+    const { severity, verdict, network, service } = this.columns;
+    this.rows = this.columns.who.map((_, row) => row).filter((row) => is({ severity: severity[row], verdict: verdict[row], network: network[row] ?? undefined, service: service[row] }));
+    this.left = this.boxes.filter((box) => !box.hidden).length + this.rows.length;
+    const rest = $("finding-list").querySelector(".rest");
+    if (rest) {
+      const inside = [...rest.querySelectorAll(".problem")].filter((box) => !box.hidden).length;
+      rest.hidden = !inside;
+      rest.firstElementChild.textContent = `${whole(inside)} more`;
+    }
+    $("narrowed").hidden = !filters.size;
+    $("narrowed-to").textContent = `${this.left ? whole(this.left) : "None"} of ${whole(this.count)} ${this.count === 1 ? "problem" : "problems"}`;
+    $("narrowed-flows").textContent = `${whole(rows.length)} of ${whole(flows.count)} ${flows.count === 1 ? "flow" : "flows"}`;
+    if (this.columns.who.length) {
+      const further = $("further");
+      further.hidden = !this.rows.length;
+      further.open ||= this.rows.length === this.left && filters.size > 0; // there is nothing else to see
+      further.firstElementChild.textContent = `${whole(this.rows.length)} more ${this.rows.length === 1 ? "pair" : "pairs"} of client network and service`;
+      $("further-list").replaceChildren();
+      this.drawn = 0;
+      this.list();
+    }
+  }
+
+  wanted(flows, filters, rows) {
+    // By the numbers of texts: there are few of them, and many rows.
+    const [texts, finding] = flows.columns.findings, [networks, network] = flows.columns.network, [services, service] = flows.columns.service;
+    const used = new Set(), pairs = new Set();
+    for (const row of rows) {
+      if (texts[finding[row]] === null) continue;
+      used.add(texts[finding[row]]);
+      pairs.add(network[row] * services.length + service[row]);
+    }
+    const keys = new Set([...pairs].map((pair) => `${networks[Math.floor(pair / services.length)]} ${services[pair % services.length]}`));
+    const rules = new Set([...used].flatMap((some) => some.split(" ")).map((one) => one.slice(0, one.lastIndexOf("-"))));
+    for (const box of this.rules) box.hidden = !rules.has(box.id.slice("rule-".length));
+    const own = [...filters.keys()].every((name) => name === "severity" || name === "verdict");
+    const has = (name, value) => { const values = flows.state.getAll(name); return !values.length || values.includes(value); };
+    return (one) => (one.network === undefined ? own && has("severity", one.severity) && has("verdict", one.verdict) : keys.has(`${one.network} ${one.service}`));
+  }
+
+  list() {
+    const end = Math.min(this.drawn + STEP, this.rows.length);
+    $("further-list").append(...this.rows.slice(this.drawn, end).map((row) => this.line(row)));
     this.drawn = end;
-    $("further-list").append(...lines);
-    $("further-more").hidden = end === this.count;
-    $("further-more").textContent = `Show more (${whole(this.count - end)} left)`;
-    $("further-left").textContent = end === this.count ? "" : `and ${whole(this.count - end)} more, which Audit.problems lists`;
+    const left = this.rows.length - end;
+    $("further-more").hidden = !left;
+    $("further-more").textContent = `Show more (${whole(left)} left)`;
+    $("further-left").textContent = left ? `and ${whole(left)} more, which Audit.problems lists` : "";
   }
 
   line(row) {
@@ -304,7 +360,7 @@ function folding() {
   const boxes = () => document.querySelectorAll("details.problem, details.rule, details.rest");
   const target = () => {
     const aim = location.hash.includes("=") ? null : $(location.hash.slice(1));
-    for (let box = aim?.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    for (let box = aim?.closest("details"); box; box = box.parentElement.closest("details")) { box.open = true; box.hidden = false; }
     if (aim?.closest("details")) aim.scrollIntoView({ block: "center" });
   };
   let open = [];
@@ -346,7 +402,7 @@ function copying() {
   folding();
   copying();
   const data = await unpack("data"), flows = new Flows(data);
-  new Further(data.problems);
+  flows.problems = new Problems(data.problems);
   flows.build();
   if (!flows.read()) flows.draw();
   else $("flow-section").scrollIntoView();

@@ -14,11 +14,12 @@ WIDTH = 1100
 COLUMNS = (236.0, 545.0, 852.0)  # left edges of the nodes
 NODE = 12.0
 LINE = 17.0  # of text
+LETTER = 7.2  # how wide a letter is, and a little more
 GAP = 12.0  # between nodes
 WANTED = 300.0  # height of all strands together …
 WANTED_EACH = 75.0  # … where there are few nodes of each column
 THINNEST = 1.5
-LONGEST = (25, 48, 25)  # letters of a line of a label, by column
+LONGEST = (28, 34, 28)  # letters of a line of a label, by column
 MOST_LINES = 3
 
 
@@ -78,7 +79,7 @@ def layout(strands: Sequence[Strand]) -> Diagram:
             sizes[column][source][1] += thickness(flows)
             sizes[column + 1][target][0] += thickness(flows)
     labels = [
-        {name: _lines(name, _flows(strands, k, name), LONGEST[k]) for name in orders[k]} for k in range(len(COLUMNS))
+        {name: label(name, _flows(strands, k, name), LONGEST[k]) for name in orders[k]} for k in range(len(COLUMNS))
     ]
     places = [_column(labels[k], sizes[k], above=k == 1) for k in range(len(COLUMNS))]
     height = max((place.top + place.height for column in places for place in column.values()), default=0.0)
@@ -178,17 +179,22 @@ def _outline(left: float, top: float, right: float, other: float, thick: float) 
     )
 
 
-def _lines(name: str, flows: int, longest: int) -> list[str]:
+def label(name: str, flows: int, longest: int) -> list[str]:
     """A label in lines that fit beside a node, broken behind spaces and dots; the end of a very long name is left out."""
     lines = [""]
-    for part in re.split(r"(?<=[ .])", name):
+    if len(name) + len(f" · {flows:,}") > longest and ", " in name:  # of a path: how it was taken
+        name, _, how = name.partition(", ")
+        return [f"{name},", *label(how, flows, longest)]
+    parts, count = re.split(r"(?<=[ .])", name), f"· {flows:,}"
+    if len(parts[-1]) + len(count) < longest:  # the number stands behind a word
+        parts[-1] = f"{parts[-1]} {count}"
+    for part in parts:
         for piece in textwrap.wrap(part, longest, drop_whitespace=False) or [part]:
             if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > longest:
                 lines.append("")
             lines[-1] += piece
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], f"{lines[MOST_LINES - 1][: longest - 1]}…"]
-    count = f"· {flows:,}"
-    if len(lines[-1]) + len(count) >= longest:
-        lines.append("")
-    return [*(line.strip() for line in lines[:-1]), f"{lines[-1]} {count}".strip()]
+    if not lines[-1].endswith(count):
+        lines.append(count)
+    return [line.strip() for line in lines]

@@ -3,23 +3,24 @@
 from typing import NamedTuple
 
 from auditor.border.words import counted
-from auditor.report.charts import PathChange, Timeline, moment
+from auditor.report.charts import PathChange, Timeline, change_words, moment
 
 HEIGHT = 150.0  # of the bars
-TOP = 22.0  # room for the numbers of the marks
+ROW = 20.0  # of the numbers of marks, which are above the bars in two rows at most
+BESIDE = 5.0  # percent of the width below which a number stands lower than the one before
 TICKS = 4
 FILLED = 0.82  # of a bin
 SECOND, MINUTE, DAY = 1_000_000_000, 60_000_000_000, 86_400_000_000_000
 
 
 class BarPart(NamedTuple):
-    """A part of a bar: flows of a path in a bin of time."""
+    """A part of a bar: flows of a path, with how well it is proven, in a bin of time."""
 
     x: float  # percent
     width: float  # percent
     y: float
     height: float
-    path: str
+    way: str
     flows: int
     begins: str
 
@@ -28,6 +29,7 @@ class Mark(NamedTuple):
     """A change of path."""
 
     x: float  # percent
+    y: float  # of its number
     number: int
     words: str
 
@@ -56,28 +58,29 @@ def layout(line: Timeline, events: list[PathChange]) -> Axis:
     totals = line.totals
     most, share = max(totals, default=0), 100 / max(len(totals), 1)
     below = [0.0] * len(totals)
+    marks = _marks(line, events)
+    top = 2 + max((mark.y + ROW / 2 for mark in marks), default=0)
     pieces = []
-    for path, counts in line.series.items():
+    for way, counts in line.series.items():
         for k, flows in enumerate(counts):
             if flows:
                 height = flows * HEIGHT / most
-                y = TOP + HEIGHT - below[k] - height
+                y = top + HEIGHT - below[k] - height
                 begins = moment(line.times[k], _parts(line.width))
                 x, width = round(k * share, 2), round(share * FILLED, 2)
-                pieces.append(BarPart(x, width, round(y, 2), round(height, 2), path, flows, begins))
+                pieces.append(BarPart(x, width, round(y, 2), round(height, 2), way, flows, begins))
                 below[k] += height
-    marks = [Mark(_place(line, event.time), number, words(event)) for number, event in enumerate(events, 1)]
-    return Axis(pieces, marks, _ticks(line, share), most, TOP + HEIGHT, duration(line.width))
+    return Axis(pieces, marks, _ticks(line, share), most, top + HEIGHT, duration(line.width))
 
 
-def words(event: PathChange) -> str:
-    """A change of path in words."""
-    when = moment(event.time, 23)
-    if event.last != event.time:
-        last = moment(event.last, 23)
-        when += f" to {last[11:] if last[:10] == when[:10] else last}"
-    now = "by an unknown way since" if event.path == "unknown" else f"now by {event.path}"
-    return f"{when} UTC: {counted(event.flows, 'flow')} changed, {now}"
+def _marks(line: Timeline, events: list[PathChange]) -> list[Mark]:
+    """The changes; of two beside each other the second has its number below."""
+    marks: list[Mark] = []
+    for number, event in enumerate(events, 1):
+        x = _place(line, event.time)
+        is_low = bool(marks) and x - marks[-1].x < BESIDE and marks[-1].y < ROW
+        marks.append(Mark(x, 9 + ROW * is_low, number, change_words(event)))
+    return marks
 
 
 def duration(nanoseconds: int) -> str:

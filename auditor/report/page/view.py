@@ -57,7 +57,7 @@ def _about(result: Results, inputs: list[str]) -> str:
     name = inputs[0] if len(inputs) == 1 else counted(len(inputs), "capture")
     parts = [name]
     if (span := overview.span(result)) is not None:
-        parts.append(f"{charts.moment(span[0])} to {charts.moment(span[1])} UTC")
+        parts.append(f"{charts.span(*span)} UTC")
     parts.append("policy " + ", ".join(f"{one['id']} {one['edition']}" for one in result.manifest["policies"]))
     site = result.manifest["site"]
     parts.append(f"site {site}" if site else "no topology: only frames show paths")
@@ -145,7 +145,7 @@ def _captures(result: Results) -> list[Row]:
     names = ("capture", "packets", "flows", "handshakes", "started", "ended", "sha256", "status", "warnings")
     rows = []
     for row in result.rows("captures", *names):
-        span = f"{charts.moment(row['started'])} to {charts.moment(row['ended'])}" if row["started"] else "no packets"
+        span = charts.span(row["started"], row["ended"]) if row["started"] else "no packets"
         state = [] if row["status"] in (None, "complete") else [f"{row['status']}"]
         rows.append(
             {
