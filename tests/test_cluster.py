@@ -58,8 +58,8 @@ class Machines:
     def address(self) -> str:
         """Where the scheduler listens."""
         end = time.monotonic() + HANG
-        while not self.file.exists() and time.monotonic() < end:
-            time.sleep(0.1)
+        while not (self.file.exists() and self.file.read_text().endswith("}")) and time.monotonic() < end:
+            time.sleep(0.1)  # it is written bit by bit
         return str(json.loads(self.file.read_text())["address"])
 
     def stop(self) -> None:

@@ -134,12 +134,13 @@ NAT = '[[nat]]\nname = "edge"\ninside = "10.0.0.0/8"\noutside = "198.51.100.7/32
 
 @pytest.mark.parametrize(
     ("apart", "is_same"),
-    [(0, True), (5 * SECOND, True), (-5 * SECOND, True), (5 * SECOND + 1, False), (-5 * SECOND - 1, False)],
+    [(0, True), (SECOND, True), (-SECOND, True), (SECOND + 1, False), (-SECOND - 1, False)],
 )
-def test_translated_flows_begin_within_five_seconds(
-    audit_bytes: Any, tmp_path: Path, apart: int, is_same: bool
-) -> None:
-    """A flow behind NAT has the path of the flow outside that began within five seconds of it, and of no other."""
+def test_translated_flows_begin_within_a_second(audit_bytes: Any, tmp_path: Path, apart: int, is_same: bool) -> None:
+    """A flow behind NAT has the path of the flow outside that began within a second of it, and of no other.
+
+    It was five seconds: who asks a server the same every few seconds has several connections of one size in that time.
+    """
     (tmp_path / "site.toml").write_text(VIF + NAT)
     begun = 1_700_000_000 * SECOND
     inside = wire.Talk(server="52.94.244.10").open().packets

@@ -1,7 +1,7 @@
 """A capture as a row of blocks in one buffer, whatever its format, compression or source."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -13,12 +13,13 @@ from auditor.capture.compression import MOST_PACKINGS, Rewound, compression_of, 
 from auditor.capture.erf import is_erf
 from auditor.capture.inputs import Input
 from auditor.capture.interfaces import Interfaces
+from auditor.capture.notes import Notes
 from auditor.capture.pcap import HEADER_BYTES, LARGEST_PACKET, RECORD_BYTES, PcapHeader
 from auditor.capture.pcapng import LARGEST_BLOCK, MOST_INTERFACES, PcapngState
 from auditor.capture.record_forms import LARGEST_TRIED, settled, with_larger_fractions
 from auditor.capture.sniff import looks_like
 from auditor.decode.layers import ERF_LAYER, LINK_TYPES, NAMING_LAYERS, STOP, USB_LAYERS, layer_of_link_type
-from auditor.decode.link_names import link_name, with_number
+from auditor.decode.link_names import with_number
 from auditor.errors import InputError
 
 BLOCK_BYTES = 4 << 20
@@ -37,35 +38,6 @@ MOST_WARNINGS = 32  # on link types, of which there may be thousands
 def new_buffer(size: int) -> Any:
     """An array of ``size`` bytes to read into."""
     return np.frombuffer(page_aligned(size), np.uint8)
-
-
-@dataclass(eq=False, repr=False)
-class Notes:
-    """What reading a capture showed besides its packets."""
-
-    format: str = "pcap"
-    compression: str | None = None
-    link_types: list[int] = field(default_factory=list)
-    status: str = "complete"
-    damage_offset: int | None = None
-    warnings: list[str] = field(default_factory=list)
-    failure: str | None = None  # why it could be read no further, which is no fault of the capture
-
-    def damaged(self, what: str, offset: int | None = None) -> None:
-        """Note damage, if it is the first; ``offset``: where, as far as that is known."""
-        if self.status == "complete":
-            self.status = "damaged"
-            self.damage_offset = offset
-            where = "" if offset is None else f" at byte {offset}"
-            self.warnings.append(f"{what}{where}: everything before it is reported")
-
-    def fault(self, what: str, offset: int | None = None) -> None:
-        """Note a fault of ours: reading ends there, and the audit has an error."""
-        self.damaged(what, offset)
-        self.failure = self.failure or what
-
-    def link_names(self) -> str | None:
-        return " ".join(link_name(t).replace(" ", "-") for t in dict.fromkeys(self.link_types)) or None
 
 
 class Reader:

@@ -4,9 +4,9 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be24
 from auditor.decode.packet import ACK, FIN, RST, SYN, PacketRow
-from auditor.flows.sides import place_of
+from auditor.flows.sides import is_far, place_of
 from auditor.flows.state import FlowRow, SideRow, SideRows
-from auditor.flows.table import TCP_CLOSED, is_far
+from auditor.flows.table import TCP_CLOSED
 from auditor.machine.kernel import part
 
 REORDERED = 65536  # bytes within which a segment that came before its SYN, or after its FIN, is of the same connection

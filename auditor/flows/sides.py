@@ -6,13 +6,16 @@ written to: memory that nobody has touched is taken from nobody. So a blank row 
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
-from auditor.flows.state import BLANK_SIDE, BLANK_WAY, SideRows, WayRows
+from auditor.decode.packet import PacketRow
+from auditor.flows.state import BLANK_SIDE, BLANK_WAY, SideRow, SideRows, WayRows
 from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, part
 
 HalvedRows: TypeAlias = NDArray[Any]
+FAR = 1 << 22  # bytes of a stream that a capture may lack in one place
 
 
 @inlined
@@ -30,3 +33,11 @@ def begin_sides(sides: SideRows, ways: WayRows, at: int) -> None:
     if sides[other].packets != 0 or sides[other].lost != 0:
         copy_record(sides[other], BLANK_SIDE[0])
         copy_record(ways[other], BLANK_WAY[0])
+
+
+@part
+def is_far(mine: SideRow, packet: PacketRow) -> bool:
+    """Whether a segment's number is far from all that its side has sent, as far as the capture has that."""
+    ahead = (np.int64(packet.sequence) - np.int64(mine.initial_sequence)) & 0xFFFFFFFF
+    sent = min(np.int64(mine.payload), np.int64(1 << 31))
+    return bool(mine.packets > 0 and sent + FAR < ahead < (1 << 32) - FAR)

@@ -17,7 +17,7 @@ from auditor.flows.intern import Buckets
 from auditor.flows.keyed import bucket_of
 from auditor.flows.places import same_scope, was_there
 from auditor.flows.shares import ask_names
-from auditor.flows.sides import begin_sides, place_of
+from auditor.flows.sides import begin_sides, is_far, place_of
 from auditor.flows.state import (
     BLANK_FLOW,
     CLOCK,
@@ -63,7 +63,6 @@ from auditor.recognise.numbers import DNS
 SECOND = 1_000_000_000
 TCP_IDLE, UDP_IDLE, TCP_CLOSED, TCP_ATTEMPT = 300 * SECOND, 60 * SECOND, 5 * SECOND, 5 * SECOND
 DNS_IDLE = 10 * SECOND  # of DNS over UDP: most flows of many networks, a question and an answer each
-FAR = 1 << 22  # bytes of a stream that a capture may lack in one place
 DISORDER = SECOND  # by which packets may come later than others with later time stamps
 MOST_FINISHED = 8_192  # rows that wait to be taken out
 ROOM_FINISHED = MOST_FINISHED + 1  # a packet may end one more
@@ -349,14 +348,6 @@ def note_delivery(mine: SideRow, way: WayRow, packet: PacketRow) -> None:
         ahead = (np.int64(packet.acknowledged) - np.int64(mine.acknowledged)) & 0xFFFFFFFF
         if mine.acknowledged == 0 or ahead < 1 << 31:
             mine.acknowledged = packet.acknowledged
-
-
-@part
-def is_far(mine: SideRow, packet: PacketRow) -> bool:
-    """Whether a segment's number is far from all that its side has sent, as far as the capture has that."""
-    ahead = (np.int64(packet.sequence) - np.int64(mine.initial_sequence)) & 0xFFFFFFFF
-    sent = min(np.int64(mine.payload), np.int64(1 << 31))
-    return bool(mine.packets > 0 and sent + FAR < ahead < (1 << 32) - FAR)
 
 
 @part

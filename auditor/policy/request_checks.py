@@ -116,17 +116,17 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     unseen = (facts.requests == None) & (facts.requests_reason != None)  # noqa: E711
     answer.put(unseen, NOT_OBSERVABLE, facts.requests_reason)
     for shown, words in _not_inside_tls(facts):
-        answer.put(unseen & facts.has_handshake & shown, NOT_OBSERVABLE, f"{words}, and no HTTP request was read in it")
+        answer.put(unseen & facts.has_handshake & shown, NOT_OBSERVABLE, words)
     return answer
 
 
 def _not_inside_tls(facts: Facts) -> Iterator[tuple[np.ndarray[Any, Any], str]]:
     """Where a handshake protects no requests, and why: no keys would show them."""
-    yield facts.established == NO, "the TLS handshake did not come to its end: what followed is not protected"
+    yield facts.established == NO, "the TLS handshake did not come to its end"
     null = np.array([encrypts(suite) is False for suite in facts.suite.tolist()], bool)
-    yield null, "the suite does not encrypt: what followed is in clear"
+    yield null, "the suite does not encrypt, and no HTTP request was read in it"
     spoken = is_given(facts.answered_with) & ~is_one_of(facts.answered_with, UNKNOWN_BYTES)
-    yield spoken, "the ClientHello was answered without TLS: what followed is in clear"
+    yield spoken, "the ClientHello was answered without TLS, and no HTTP request was read in it"
 
 
 @check()

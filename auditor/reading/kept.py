@@ -13,7 +13,7 @@ import numpy as np
 from auditor.border.gate import RefusedError
 from auditor.capture.digest import KnownInput
 from auditor.capture.inputs import Input
-from auditor.capture.reader import Notes
+from auditor.capture.notes import Notes
 from auditor.decode.control import Control
 from auditor.decode.fragments import Counts
 from auditor.decode.frames import BITS

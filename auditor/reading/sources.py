@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from auditor.capture.inputs import Input
+from auditor.capture.notes import Notes
 from auditor.capture.pcap import SPECIAL
-from auditor.capture.reader import Notes, Reader, new_buffer
+from auditor.capture.reader import Reader, new_buffer
 from auditor.decode.fragments import Counts
 from auditor.decode.packet import PACKET_MARK
 from auditor.errors import InputError
