@@ -163,9 +163,8 @@ def bsi(one: Shake) -> bool:
     """TR-02102-2 3.2, 3.3.1 to 3.3.3, 3.4, 3.6: AES, (EC)DHE, its curves, 3000 bits, RSA, DSA and ECDSA with SHA-2."""
     suite = re.fullmatch(r"AES_(128|256)_(GCM|CBC)_SHA(256|384)|AES_(128|256)_CCM(_SHA256)?", one.cipher) is None
     listed = r"secp(256|384|521)r1|brainpoolP\w+|ffdhe(3072|4096)|SecP(256|384)r1MLKEM\d+"
-    is_prime = (
-        bool(bits_of_prime(one.group or "")) and not one.is_1_3
-    )  # of the server's own, or another's, if long enough
+    # A prime of the server's own, or another's, if it is long enough.
+    is_prime = bool(bits_of_prime(one.group or "")) and not one.is_1_3
     group = is_weak_group(one, 3000) or not (one.group is None or is_prime or re.fullmatch(listed, one.group))
     signature = one.signature is not None and not re.fullmatch(r"(rsa_pss|dsa|ecdsa)_.*sha(256|384|512)", one.signature)
     key = one.key is not None and not re.fullmatch(

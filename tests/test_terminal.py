@@ -277,9 +277,8 @@ def test_concise_is_one_finding_a_line(office: Any) -> None:
     """--format concise has a line for each finding: severity, code, client, server, flows, capture:frames."""
     lines = [line.split("\t") for line in run(*OFFICE, "--format", "concise").stdout.splitlines()]
     unjudged = [line for line in lines if line[0] in ("not_observable", "not_applicable")]
-    assert (
-        lines[len(office.findings) :] == unjudged
-    )  # these say what no line is about: silence would be taken for a pass
+    # These say what no line is about: silence would be taken for a pass.
+    assert lines[len(office.findings) :] == unjudged
     assert ["not_observable", "REQ101", "-", "-"] in [line[:4] for line in unjudged]
     del lines[len(office.findings) :]
     assert len(lines) == len(office.findings)

@@ -23,9 +23,8 @@ def main() -> None:
 
         writing.open_standard_files()
     if not sys.warnoptions:
-        warnings.simplefilter(
-            "ignore"
-        )  # of libraries, about certificates of strangers; they are for who writes programs
+        # Of libraries, about certificates of strangers: they are for who writes programs.
+        warnings.simplefilter("ignore")
     sys.setswitchinterval(SWITCH_INTERVAL)
     _open_many_files()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: nothing here needs them, and idle they spin

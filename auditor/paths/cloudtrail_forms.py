@@ -10,14 +10,8 @@ from auditor.border import gate
 from auditor.border.gate import JsonLine
 
 LISTS = ("Records", "Events", "events", "logEvents", "results", "QueryResultRows")  # members that hold a list of events
-WRAPPINGS = (
-    "CloudTrailEvent",
-    "eventJson",
-    "@message",
-    "message",
-    "Message",
-    "detail",
-)  # members of what events are wrapped in
+# Members of what events are wrapped in.
+WRAPPINGS = ("CloudTrailEvent", "eventJson", "@message", "message", "Message", "detail")
 MOST_WRAPPINGS = 3
 COLOUR = re.compile(rb"\x1b\[[\d;]*m")  # of `aws logs tail --color on`
 DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3

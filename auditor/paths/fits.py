@@ -127,9 +127,8 @@ class Fitting:
         alike = bool(code.any())
         code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) & self._has_others_mac(link)] = 0
         code[(code == MAC) & self._is_virtual(link)] = 0
-        if (
-            not link.is_up
-        ):  # who has its tag meanwhile is somebody else; its peer's MAC shows that it is up all the same
+        if not link.is_up:
+            # Who has its tag meanwhile is somebody else; its peer's MAC shows that it is up all the same.
             code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))] = 0
         words = _Words(np.full(len(looks), -1, np.int32), np.full(len(looks), -1, np.int32))
         _word(words, link, code, texts, peer)

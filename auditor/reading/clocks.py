@@ -13,10 +13,8 @@ Array = np.ndarray[Any, Any]
 FEWEST = 4  # packets that two points must have in common
 AGREE = 5_000_000  # nanoseconds within which half of the differences must lie around the middle one
 MOST_ALIKE = 8  # captures of one place that are compared; a network is mirrored to few hosts
-FEWEST_ALIKE, SHARE = (
-    8,
-    0.9,
-)  # packets, and of all at that time, that two captures of the same place must have in common
+# Packets, and which part of all at that time, that two captures of the same place must have in common.
+FEWEST_ALIKE, SHARE = 8, 0.9
 NO_CODE = np.iinfo(np.uint64).max
 CORRECTED = 5_000_000  # nanoseconds; a smaller difference may as well be the way between two points
 

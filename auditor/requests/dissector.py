@@ -123,9 +123,8 @@ class Dissector:
         if CERTIFICATE_REQUEST in types or CERTIFICATE in types:  # which comes first, where it does (RFC 8446 4.3.2)
             entry["asked"] = entry["asked"] or CERTIFICATE_REQUEST in types
         if CERTIFICATE_VERIFY in types and entry["signed"] is None:
-            schemes = values(
-                layer, "tls.handshake.sig_hash_alg"
-            )  # those that a CertificateRequest lists stand before it
+            # Those that a CertificateRequest lists stand before it.
+            schemes = values(layer, "tls.handshake.sig_hash_alg")
             entry["signed"] = int(schemes[-1], 0) if schemes else None
         if CERTIFICATE in types and not entry["certificates"]:
             shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``

@@ -170,11 +170,8 @@ def _stamped(folder: Path, proofs: Proofs) -> Iterator[Verified]:
     except AuditError as error:
         if proofs.response is not None:
             raise
-        yield (
-            name,
-            False,
-            str(error).removeprefix(f"{shown(path)}: "),
-        )  # it was put there, and the rest is verified all the same
+        # It was put there, and the rest is verified all the same.
+        yield name, False, str(error).removeprefix(f"{shown(path)}: ")
         return
     if stamped is None:
         yield name, False, "is a time stamp of something else than these results"
