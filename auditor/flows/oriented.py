@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from auditor.decode.layers import TUNNEL_NAMES, TUNNELS_WITH_ID
-from auditor.decode.packet import EAPOL, ESP, FIN, RST, TCP, UDP
+from auditor.decode.packet import EAPOL, ESP, FIN, GROUP_ADDRESS, RST, TCP, UDP
 from auditor.flows import frame_columns
 from auditor.flows.community_id import community_ids
 from auditor.flows.rows import Rows, gather
@@ -168,7 +168,10 @@ def flow_columns(rows: Rows, ends: Oriented, captures: list[str], interfaces: li
         (first["interface"] < 0) | (first["interface"] >= len(interfaces)), len(interfaces), first["interface"]
     )
     round_trip = flows["round_trip"]
-    client_mac = np.where(client["source_mac"] != 0, client["source_mac"], server["target_mac"])
+    back = np.where(
+        server["target_mac"] & np.uint64(GROUP_ADDRESS), 0, server["target_mac"]
+    )  # to all, as on loopback, is to nobody
+    client_mac = np.where(client["source_mac"] != 0, client["source_mac"], back)
     server_mac = np.where(client["target_mac"] != 0, client["target_mac"], server["source_mac"])
     return {
         "flow_id": Numbers(flows["identifier"]),

@@ -14,6 +14,7 @@ from auditor.policy.check import (
     NOTHING_SHOWS,
     PASS,
     WARN,
+    WEAK,
     CheckResult,
     JoinedTexts,
     check,
@@ -24,7 +25,7 @@ from auditor.policy.check import (
     or_unknown,
     unmet,
 )
-from auditor.policy.encryption import encryption, put_clear
+from auditor.policy.encryption import WEAK_SSH, encryption, put_clear
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
 from auditor.tables.schema import NO_MEMORY
@@ -111,13 +112,15 @@ def whole_capture(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
 def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """What is sent to a service endpoint is encrypted, from the first to the last byte that matters.
 
-    With ``strong`` other protocols than TLS, on whose suites there are rules, pass only where their algorithms are known to be.
+    With ``strong`` other protocols than TLS, on whose suites there are rules, pass only where their algorithms are known to be,
+    and weak ones of SSH fail, of which others warn.
     """
     answer = encryption(facts, required)
     if parameters.get("strong"):
         unseen = is_one_of(facts.protocol, NEGOTIATED_UNSEEN) | (is_one_of(facts.protocol, ["ssh"]) & ~facts.agreed)
         hidden = JoinedTexts("encrypted, but with which algorithms does not show: ", or_unknown(facts.protocol))
         answer.put((answer.verdict == PASS) & unseen, NOT_OBSERVABLE, hidden)
+        answer.put(is_one_of(facts.protocol, WEAK), unmet(required), WEAK_SSH)
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), JoinedTexts(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))

@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
+    WARN,
     WEAK,
     CheckResult,
     JoinedTexts,
@@ -41,6 +42,7 @@ ENCRYPTED_LATER = {
 }
 LOGIN_ALONE = "TLS was agreed on for the log-in alone, and what follows it is not in the capture"
 WITHOUT_TLS = "the ClientHello was answered without TLS: "
+WEAK_SSH = "SSH whose two sides agreed on weak algorithms"
 NO_END = "the end of the TLS handshake is not in the capture"
 ANSWERED = ["ike", "openvpn", "wireguard"]  # which encrypt once both sides have agreed
 # What is neither TLS nor a protocol that is known, nor text; and text before TLS that may be a request for it.
@@ -65,7 +67,7 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
     for clear in ("smb", "ssh"):
         answer.put(is_one_of(protocol, [f"{clear}-clear"]), unmet(required), f"{clear} in clear")
-    answer.put(is_one_of(protocol, WEAK), unmet(required), "SSH whose two sides agreed on weak algorithms")
+    answer.put(is_one_of(protocol, WEAK), WARN, WEAK_SSH)
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     refused = negotiates & (facts.upgrade == "refused")
