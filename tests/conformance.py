@@ -12,7 +12,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pandas as pd
 import auditor
 from tests import tshark_answers
 
+NO_CAPTURES = {".csv", ".txt", ".md", ".log"}
 ENDS = ["client_ip", "client_port", "server_ip", "server_port"]
 ZEEK_VERSIONS = {
     "SSLv2": "SSL 2.0",
@@ -109,14 +110,32 @@ def text(value: Any) -> str:
     return "-" if value is None or pd.isna(value) else str(value)
 
 
-@lru_cache(maxsize=4096)
-def tables(path: Path) -> tuple[Any, Any]:
-    """A capture's handshakes with the ends of their flows as text, and its certificates."""
-    result = auditor.audit(path)
-    frame: Any = result.handshakes.merge(result.flows[["flow_id", "protocol", *ENDS]], on="flow_id")
-    certificates = result.certificates
-    result.close()
-    return frame.astype(dict.fromkeys(ENDS, str)), certificates
+def captures(corpus: Path) -> Iterator[Path]:
+    """Every capture of the corpus."""
+    for path in sorted(corpus.rglob("*")):
+        if path.is_file() and path.suffix not in NO_CAPTURES and "expected" not in path.parts:
+            yield path
+
+
+@cache
+def audited(corpus: Path) -> auditor.Audit:
+    """One audit of the whole corpus, in which each capture is one by itself."""
+    return auditor.audit([*captures(corpus)], apart=True)
+
+
+@cache
+def handshakes(corpus: Path) -> dict[str, Any]:
+    """The handshakes of each capture, with the ends of their flows as text; and of "" none."""
+    result = audited(corpus)
+    frame: Any = result.handshakes.merge(result.flows[["flow_id", "capture", "protocol", *ENDS]], on="flow_id")
+    frame = frame.astype(dict.fromkeys(ENDS, str)).astype(object)  # of one kind: rows are chosen some thousand times
+    return {"": frame[:0], **dict(iter(frame.groupby("capture", observed=True)))}
+
+
+def tables(corpus: Path, name: str) -> tuple[Any, Any]:
+    """A capture's handshakes with the ends of their flows as text, and the certificates of all."""
+    found = handshakes(corpus)
+    return found.get(str(corpus / name), found[""]), audited(corpus).certificates
 
 
 def of_connection(frame: Any, row: Any) -> Any:
@@ -146,7 +165,7 @@ def rows_of(
     if keep is not None:
         expected = expected[keep(expected)]
     for (origin, pcap), group in expected.groupby(["source", "pcap"]):
-        frame, certificates = tables(corpus / str(origin) / str(pcap))
+        frame, certificates = tables(corpus, f"{origin}/{pcap}")
         for row in group.itertuples():
             yield row, of_connection(frame, row) if hasattr(row, "src") else frame, certificates
 
@@ -213,7 +232,7 @@ def zeek_x509(corpus: Path) -> Iterator[Cell]:
         "basic_constraints.ca": "is_ca",
     }
     for row in pd.read_csv(corpus / "expected" / "zeek_x509.csv", dtype=str).to_dict("records"):
-        _, certificates = tables(corpus / row["source"] / row["pcap"])
+        _, certificates = tables(corpus, f"{row['source']}/{row['pcap']}")
         rows = certificates[certificates["certificate_id"] == row["fingerprint"]]
         for theirs_name, ours_name in pairs.items():
             theirs = row[theirs_name]
