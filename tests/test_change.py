@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import auditor
 from auditor.policy.findings import client_group
 from auditor.report import history
 from auditor.report.change import unchanged
+from tests import commands
 from tests.conftest import SAMPLES
 
 
 def run(*arguments: Any) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return commands.run(*arguments)
 
 
 @pytest.fixture(scope="module")

@@ -26,15 +26,14 @@ from auditor.cli.app import Format, say, silent
 from auditor.cli.main import app
 from auditor.options import meaning
 from auditor.report.formats import FORMS
-from tests import wire
+from tests import commands, wire
 from tests.conftest import HANG, ROOT
 
 WIDE = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
 
 
-def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=WIDE, check=False, **options)
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return commands.run(*arguments, env=WIDE)
 
 
 def office(samples: Path, *more: object) -> subprocess.CompletedProcess[str]:

@@ -3,14 +3,13 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
-from tests import wire
+from tests import commands, wire
 from tests.conftest import SAMPLES
 
 
@@ -74,8 +73,7 @@ def test_custody(tmp_path: Path) -> None:
     assert custody["began"] <= custody["ended"]
     copy = auditor.Audit.load(result.save(tmp_path / "copy"))
     assert {same for _, same, _ in copy.verify()} == {True}
-    command = [sys.executable, "-m", "auditor", "verify", str(folder)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert commands.run("verify", folder).returncode == 0
     data = bytearray(capture.read_bytes())
     data[100] ^= 1
     capture.write_bytes(data)
@@ -83,12 +81,12 @@ def test_custody(tmp_path: Path) -> None:
     bad = {name: why for name, same, why in result.verify() if same is False}
     assert set(bad) == {str(capture), "flows.parquet"}
     assert "its SHA-256 was " in bad[str(capture)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = commands.run("verify", folder)
     assert (done.returncode, done.stdout.count("CHANGED")) == (1, 2)
     capture.unlink()
     assert [same for name, same, _ in result.verify() if name == str(capture)] == [None]
     (folder / "custody.json").write_text("{}")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = commands.run("verify", folder)
     assert (done.returncode, "is damaged" in done.stderr, done.stderr.count("\n")) == (2, True, 1)
 
 
@@ -132,10 +130,7 @@ def test_another_capture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(auditor.AuditError, match="is not the capture that was audited"):
         result.extract(finding, tmp_path / "e.pcapng")
     (tmp_path / "c.pcapng").unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "auditor", "extract", str(tmp_path / "out"), finding, "-o", str(tmp_path / "e.pcapng")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = commands.run("extract", tmp_path / "out", finding, "-o", tmp_path / "e.pcapng")
     assert done.returncode == 2
     assert "not there any more" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

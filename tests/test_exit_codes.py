@@ -21,7 +21,7 @@ import typer
 from auditor.cli.main import app
 from auditor.cli.results import saved
 from auditor.errors import AuditError
-from tests import wire
+from tests import commands, wire
 from tests.conftest import HANG, ROOT
 from tests.test_outputs import made, work
 
@@ -30,6 +30,8 @@ AUDIT = [sys.executable, "-m", "auditor"]
 
 
 def run(*arguments: object, **more: Any) -> "subprocess.CompletedProcess[str]":
+    if not more:
+        return commands.run(*arguments)
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": HANG} | more
     return subprocess.run([*AUDIT, *map(str, arguments)], check=False, **options)
 

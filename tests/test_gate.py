@@ -18,6 +18,7 @@ from auditor.border import gate, rows
 from auditor.border.gate import RefusedError
 from auditor.paths import aws_files, cloudtrail, route_files, sensors, topology, witnesses
 from auditor.policy import library
+from tests import commands
 from tests.conftest import HANG, SAMPLES
 from tests.fuzz import seeds
 from tests.lab import world as w
@@ -232,10 +233,7 @@ def special(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_what_is_no_file(special: list[Path], option: str) -> None:
     """Devices, pipes, links to nothing, folders and bytes are refused in a sentence by each option, and nothing is waited for."""
     for path in special:
-        command = [sys.executable, "-m", "auditor", "pcap", str(SAMPLES / "tls1.pcapng"), option, str(path)]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=HANG
-        )
+        done = commands.run("pcap", SAMPLES / "tls1.pcapng", option, path)
         assert done.returncode == 2, (path, done.stdout, done.stderr)
         assert done.stderr.count("\n") == 1, (path, done.stderr)
         assert "internal error" not in done.stderr, (path, done.stderr)

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.conftest import HANG, ROOT
 
@@ -41,6 +39,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def executed(path: Path) -> Any:
     """A notebook, run in a fresh kernel from its own folder."""
+    import nbformat  # which takes seconds, and each worker imports all tests
+    from nbclient import NotebookClient
+
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook,

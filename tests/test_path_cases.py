@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from tests import commands
 from tests.conftest import ROOT
 from tests.path_answers import CASES, NO_CLAIM, RULE
 
@@ -35,14 +34,7 @@ def test_case(name: str, cases: Path, tmp_path: Path) -> None:
     shutil.copytree(cases / name, tmp_path, dirs_exist_ok=True, copy_function=shutil.copy)
     command = (cases / name / "command.txt").read_text().split()
     assert command[0] == "audit"
-    done = subprocess.run(
-        [sys.executable, "-m", "auditor", *command[1:]],
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = commands.run(*command[1:], cwd=tmp_path)
     if case.exit_status is not None:
         assert done.returncode == case.exit_status, done.stderr
     tables = {table: pq.read_table(tmp_path / "out" / f"{table}.parquet").to_pandas() for table in TABLES}

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ import auditor
 from auditor.report.custody import CUSTODY, SIGNATURE, STAMP, STATEMENT
 from auditor.report.seals import keys, sshsig
 from auditor.report.seals.sealed import NAMESPACE
+from tests import commands
 from tests.conftest import HANG
 from tests.test_outputs import made, work
 from tests.time_stamps import Authority, openssl
@@ -35,8 +35,7 @@ FORMS = {
 
 
 def audit(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG, stdin=subprocess.DEVNULL)
+    return commands.run(*arguments)
 
 
 def ssh_keygen(*arguments: object, given: bytes = b"") -> "subprocess.CompletedProcess[bytes]":

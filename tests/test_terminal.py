@@ -21,7 +21,7 @@ from auditor.policy import library
 from auditor.report import overview
 from auditor.report.causes import causes
 from auditor.report.problems import problems
-from tests import wire
+from tests import commands, wire
 from tests.conftest import ROOT, SAMPLES
 
 ESCAPE = "\x1b"
@@ -43,9 +43,7 @@ applies_to = "all"
 @cache
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """What the program says; the same is asked once."""
-    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "120", **variables}
-    command = [sys.executable, "-m", "auditor", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=ROOT)
+    return commands.run(*arguments, env={**os.environ, "TERM": "dumb", "COLUMNS": "120", **variables}, cwd=ROOT)
 
 
 def on_a_terminal(arguments: tuple[str, ...], variables: dict[str, str], rows: int = 40, columns: int = 100) -> str:

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,15 @@ import pytest
 
 import auditor
 from auditor.report.custody import CUSTODY, STATE
-from tests.conftest import HANG, SAMPLES
+from tests import commands
+from tests.conftest import SAMPLES
 from tests.test_outputs import made, work
 
 __all__ = ["made", "work"]
 
 
 def verify(*more: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "auditor", "verify", "results", *map(str, more)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
+    return commands.run("verify", "results", *more)
 
 
 def listed() -> dict[str, Any]:
