@@ -1,5 +1,7 @@
 """How requests are signed, and which operations they call: forms of signatures as AWS documents them, and hostile ones."""
 
+import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,60 @@ def test_http3_streams_in_any_order(data: bytes, size: int, random: Any) -> None
     for number in (0, 2, 3):
         for offset, piece in pieces:
             streams.take(1, True, number, offset, piece)
+
+
+VALUE = b"v" * 60_000
+# To the encoder's stream (RFC 9204 4.3): a capacity of 64 KiB, and one field x with such a value.
+INSTRUCTIONS = b"\2" + b"\x3f\xe1\xff\x03" + b"\x41x" + b"\x7f\xe1\xd3\x03" + VALUE
+
+
+def section(fields: bytes) -> bytes:
+    """A HEADERS frame with a field section that needs the one field inserted (RFC 9204 4.5.1)."""
+    return b"\1" + struct.pack(">I", 0x8000_0000 + 2 + len(fields)) + b"\2\0" + fields
+
+
+def test_fields_of_http3_that_unpack_to_more_than_came() -> None:
+    """One byte stands for a field of 60,000: requests with hundreds of it are not unpacked, connections with many are given up."""
+    streams = http3.Streams()
+    for at in range(0, len(INSTRUCTIONS), 1000):
+        streams.take(1, True, 2, at, INSTRUCTIONS[at : at + 1000])
+    assert streams.take(1, True, 0, 0, section(b"\x80" * 100_000)) == []
+    assert streams.notes == {http3.LARGE}
+    streams.notes.clear()
+    assert streams.take(1, True, 4, 0, section(b"\x80\xd1")) == [(4, {"x": VALUE.decode(), ":method": "GET"})]
+    many = [streams.take(1, True, 4 * k, 0, section(b"\x80" * 200)) for k in range(2, 40)]
+    assert [bool(found) for found in (many[0], many[-1])] == [True, False]
+    assert streams.notes == {http3.LARGE}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(2 + 2 * k, b"x") for k in range(30_000)],
+        [(k, b"x") for k in range(30_000, -1, -1)],
+    ],
+    ids=["gaps", "backwards"],
+)
+def test_what_pieces_of_http3_cost(pieces: list[tuple[int, bytes]]) -> None:
+    """What a piece costs does not grow with how many there are."""
+    began, stream = time.process_time(), http3.Stream()
+    for offset, piece in pieces:
+        stream.add(offset, piece)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("block", "count"),
+    [
+        (b"\0\0\xd1\xd7", 2),
+        (b"\0\0\x5f\x50\3abc\x23abc\2de\x10\x07\1f", 4),
+        (b"\xff\x80\x01\x7f\x00\xff\x80\x80\x01", 1),
+        (b"\0\0\x50\x7f\x80\x01", 1),
+    ],
+)
+def test_fields_are_counted_without_unpacking_them(block: bytes, count: int) -> None:
+    """Field lines of each form, and integers of several bytes (RFC 9204 4.5, RFC 7541 5.1)."""
+    assert http3.lines(block) == count
 
 
 def test_key_logs_grow(tmp_path: Path) -> None:
