@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.packet import PPPOE_SHIM
 from auditor.paths.frames import INSIDE_AWS, MIRRORED, ON_THE_WIRE, Frames
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, LIKELY
@@ -21,6 +22,7 @@ Array = np.ndarray[Any, Any]
 # What was compared, strongest first; a position's code is the place in this list from 1 on, 0 for nothing.
 FITS = ("vlan+mac", "interface+vlan", "interface+mac", "mac", "vlan", "interface")
 VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE = range(1, 7)
+SHIMS = "in PPPoE, behind MPLS labels or in a service chain"
 WEAK = (MAC, VLAN, INTERFACE)  # may be true of several links at once
 
 
@@ -80,6 +82,7 @@ class Fitting:
             frames.positions.source_mac,
             frames.positions.target_mac,
             frames.positions.tunnel != 0,
+            frames.positions.shims,
             frames.has_mac,
             frames.some_mac,
             numbers,
@@ -113,7 +116,9 @@ class Fitting:
         wrong_mac = self._has_mac & ~has_mac & (bool(texts) | self._among_strangers(link))
         elsewhere = on_wire & self._is_elsewhere(link)
         other_wire = vlan & ~has_mac & np.isin(looks.interface, list(self._learned.elsewhere.get(link.name, ())))
-        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere | other_wire
+        carried = PPPOE_SHIM if isinstance(link, Uplink) else 0  # AWS's routers and VPNs take plain IP alone
+        wrapped = looks.shims & ~np.uint8(carried) != 0
+        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere | other_wire | wrapped
         if link.site is not None:
             wrong |= (self._site != link.site) & (self._site != None)  # noqa: E711
         wrong &= self._place != INSIDE_AWS
@@ -132,7 +137,7 @@ class Fitting:
             code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))] = 0
         words = _Words(np.full(len(looks), -1, np.int32), np.full(len(looks), -1, np.int32))
         _word(words, link, code, texts, peer)
-        differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire)
+        differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire, wrapped)
         on_other = " and ".join(self._learned.elsewhere.get(link.name, {}).values())
         _word_against(words, link, np.where(wrong, signs, 0), differs, (texts, peer, on_other))
         return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong)
@@ -152,7 +157,7 @@ class Fitting:
         code, confidence, text = code[self._look], confidence[self._look], words.fits[self._look]
         doubtful = (code > 0) & (np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | isinstance(link, Vpn))
         if isinstance(link, Uplink):  # PPPoE leads into providers' closed networks as well (RFC 2516, RFC 4364)
-            doubtful |= np.isin(code, (INTERFACE_MAC, MAC)) & self._frames.positions.pppoe
+            doubtful |= np.isin(code, (INTERFACE_MAC, MAC)) & (self._frames.positions.shims != 0)
         if doubtful.any():
             refused = doubtful & ~plausible()[self._frames.positions.flow]
             code[refused], confidence[refused], text[refused] = 0, 0, -1
@@ -266,7 +271,14 @@ def _word_against(
     """Put into words what differs where something else of the link is there."""
     texts, peer, on_other = about_peer
     interface = f"not on interface {' '.join(link.interface)}"
-    says = (interface, f"not VLAN {link.vlan}", "not the peer's MAC", "at the capture point of another link", on_other)
+    says = (
+        interface,
+        f"not VLAN {link.vlan}",
+        "not the peer's MAC",
+        "at the capture point of another link",
+        on_other,
+        SHIMS,
+    )
     names = {VLAN: f"VLAN {link.vlan}", INTERFACE: f"interface {' '.join(link.interface)}"}
     for code in each_once(signs[signs > 0]).tolist():
         of_code = signs == code

@@ -99,6 +99,26 @@ def cooked(beyond: Wire, client: str, server: str) -> list[Frame]:
     return sorted(frames)
 
 
+def between(side: Wire, head: bytes) -> list[Frame]:
+    """A flow to AWS of which each IP packet stands behind something else than its link's tag."""
+    at = 12 + len(w.tag(side.vlan))
+    return [(when, frame[:at] + head + frame[at + 2 :]) for when, frame in seen(side)]
+
+
+def sent(frames: list[Frame], kind: int = 113) -> bytes:
+    """What the site's router sends, in a cooked capture: with its own MAC alone."""
+    outgoing = [(when, frame) for when, frame in frames if frame[6:12] == w.mac(w.EDGE)]
+    if kind == 276:
+        cooked = [
+            (when, f[12:14] + struct.pack(">HIHBB", 0, 2, 1, 4, 6) + f[6:12] + b"\0\0" + f[14:]) for when, f in outgoing
+        ]
+    else:
+        cooked = [(when, struct.pack(">HHH", 4, 1, 6) + f[6:12] + b"\0\0" + f[12:]) for when, f in outgoing]
+    return wire.pcap(cooked, link=kind, nanoseconds=True)
+
+
+LABELS = b"\x88\x47" + struct.pack(">I", 16_000 << 12 | 0xFF) + struct.pack(">I", 17_000 << 12 | 0x1FF)
+CHAIN = b"\x89\x4f" + struct.pack(">HBBI", 2, 2, 1, 7 << 8 | 255)  # RFC 8300 2: metadata of no length, IPv4
 FE80 = [{"dst": "default", "gateway": "fe80::1", "dev": "eth2"}]
 LINK_LOCAL = '[[virtual_interface]]\nname = "dxvif-6"\nvlan = 101\npeer_address = "fe80::1"\n'
 PEER = f'[[virtual_interface]]\nname = "dxvif-private"\nvlan = 101\npeer_address = "{v.AMAZON}"\n'
@@ -178,6 +198,28 @@ LAYOUTS = [
     Layout("on another VLAN of the interface", w.on_interface(seen(Wire(None, w.AWS1)), "eth1.102"), DIRECT, ETH1.format("eth1.101").replace(w.BACKUP, "")),
     Layout("a sensor on the VLAN, with another MAC", seen(LAN), NOTHING, v.ALL.replace('["172.31.0.0/16"]', "[]"), witness=zeek(vlan=101, resp_l2_addr=v.STRANGER)),
     Layout("a sensor on the VLAN, with the peer's MAC", seen(LAN), DIRECT, witness=zeek(vlan=101, resp_l2_addr=w.AWS1)),
+    *(
+        Layout(f"{name} on the link's VLAN, with its peer's MAC", between(DX, head), NOTHING, topology)
+        for name, head, topology in (
+            ("labels", LABELS, v.ALL), ("labels, with the peer as ARP shows it,", LABELS, w.SITE + PEER),
+            ("a service chain's header", CHAIN, v.ALL),
+        )
+    ),
+    Layout("PPPoE with the link's peer", w.pppoe(seen(Wire(None, w.AWS1, w.EDGE), w.OWN_PUBLIC, w.SERVER)), NOTHING),
+    Layout("labels on the uplink", between(Wire(200, w.ISP, w.EDGE), LABELS), NOTHING),
+    Layout("labels at the site, this side of its router", between(LAN, LABELS), DIRECT, NO_BACKUP + ROUTER),
+    *(
+        Layout(f"what the router sent with the link's tag, cooked as {kind}", sent(seen(DX), kind), NOTHING, w.SITE + w.PRIVATE)
+        for kind in (113, 276)
+    ),
+    Layout(
+        "a prefix that AWS accepts, and the provider gives", seen(LAN, w.OWN_PUBLIC, w.SERVER), NOTHING,
+        HOME + w.PUBLIC + GIVEN.replace("203.0.113.10/32", "203.0.113.0/28"),
+    ),
+    *(
+        Layout(f"everything behind a virtual interface, {name}", seen(LAN, server="198.51.100.66"), said, HOME + PEER + 'prefixes = "0.0.0.0/0"\n' + more)
+        for name, more, said in (("and an uplink", w.UPLINK, NOTHING), ("and no uplink", "", DIRECT))
+    ),
     Layout(
         "a request from the provider's address in what a virtual interface carries", w.talk(w.CLIENT, w.SERVER, LAN),
         ("internet likely", "unknown none"), HOME + w.PUBLIC + GIVEN, witness={"trail.json": trail(w.OWN_PUBLIC)},
