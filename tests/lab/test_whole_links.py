@@ -123,6 +123,8 @@ FE80 = [{"dst": "default", "gateway": "fe80::1", "dev": "eth2"}]
 LINK_LOCAL = '[[virtual_interface]]\nname = "dxvif-6"\nvlan = 101\npeer_address = "fe80::1"\n'
 PEER = f'[[virtual_interface]]\nname = "dxvif-private"\nvlan = 101\npeer_address = "{v.AMAZON}"\n'
 ETH1 = v.ALL.replace('name = "dxvif-private"', 'name = "dxvif-private"\ninterface = "{}"')
+GATEWAY = "02:77:00:00:00:77"
+OFFICE = [w.arp(w.CLIENT, w.HOST, 101, asker="10.20.0.1"), w.arp("10.20.0.1", GATEWAY, 101, asker=w.CLIENT)]
 OTHER_ADDRESS = PEER.replace(v.AMAZON, "192.0.2.1")
 EVERYWHERE = '[[uplink]]\nname = "isp"\nprefixes = "0.0.0.0/0"\n'
 TO_VPC = '[[vpn]]\nname = "vpn-1"\nprefixes = "172.31.0.0/16"\n'
@@ -176,6 +178,31 @@ LAYOUTS = [
     Layout(
         "ARP shows the peer on another link's VLAN, whose peer has the same address",
         [w.arp(v.AMAZON, v.STRANGER, 201), *seen(OTHER_ON_VLAN)], DIRECT, w.SITE + PEER + PEER.replace("private", "2").replace("101", "201"),
+    ),
+    *(
+        Layout(f"a LAN has the link's VLAN number, and {name}", [*OFFICE, claim, *seen(Wire(101, far))], NOTHING, w.SITE + PEER)
+        for name, far, claim in (
+            ("a host there claims the peer's address towards the site's end", v.STRANGER, w.arp(v.AMAZON, v.STRANGER, 101)),
+            ("its router answers for the peer", GATEWAY, w.arp(v.AMAZON, GATEWAY, 101, asker=w.CLIENT)),
+            ("its router is seen", GATEWAY, w.arp("10.20.0.1", GATEWAY, 101, asker=w.CLIENT)),
+        )
+    ),
+    *(
+        Layout(
+            f"another network's router has the peer's link-local address, {name}",
+            [w.neighbour("fe80::1", GATEWAY, vlan), *seen(Wire(vlan, GATEWAY), w.CLIENT6, w.SERVER6)], NOTHING, w.SITE + LINK_LOCAL,
+        )
+        for name, vlan in (("without a tag", None), ("with the link's VLAN number", 101))
+    ),
+    Layout(
+        "the peer's link-local address on the link's interface",
+        w.on_interface([w.neighbour("fe80::1", w.AWS1, 101), *seen(DX, w.CLIENT6, w.SERVER6)], "eth1"), ("direct-connect confirmed",) * 2,
+        w.SITE + LINK_LOCAL + 'interface = "eth1"\n',
+    ),
+    Layout(
+        "the peer's address is a LAN's router's as well, without a tag",
+        [w.arp("192.168.1.1", GATEWAY, asker="192.168.1.2"), *seen(Wire(None, GATEWAY), "192.168.1.2", "198.51.100.66")], NOTHING,
+        w.SITE + PEER.replace(v.AMAZON, "192.168.1.1") + 'own_address = "192.168.1.2"\n',
     ),
     Layout("on the VLAN of a link that is down", seen(OTHER_ON_VLAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}),
     Layout("on the VLAN of a link that is up", seen(OTHER_ON_VLAN), DIRECT, HOME, {"a.json": {"virtualInterfaces": [VIF]}}),
