@@ -141,8 +141,8 @@ def checked(model: type[T], data: Any) -> T:
         return validated(model, data)
     except ValidationError as problem:
         first = problem.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(printable(f"{place}: {first['msg'].removeprefix('Value error, ')}")) from None
+        place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""  # none of what is wrong with all of it
+        raise ValueError(printable(f"{place}{first['msg'].removeprefix('Value error, ')}")) from None
 
 
 Renaming = Callable[[dict[str, Any]], None]
@@ -177,7 +177,7 @@ def load(model: type[T], text: str, name: str, error: type[AuditError], rename: 
         elif first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
             message = "this key is required"
         more = f" (and {len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
-        raise error(f"{name}: {place}: {message}{more}") from problem
+        raise error(f"{name}: {place}{': ' if place else ''}{message}{more}") from problem
 
 
 def _written(location: tuple[int | str, ...], data: Any) -> str:

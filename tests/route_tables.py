@@ -14,9 +14,22 @@ GENMASK = "Kernel IP routing table\nDestination     Gateway         Genmask     
 ROUTE_N = f"{GENMASK}Metric Ref    Use Iface\n0.0.0.0         {ISP}     0.0.0.0         UG    100    0        0 eth2\n"
 INTERNET = "Routing tables\n\nInternet:\nDestination        Gateway            Flags     Netif Expire\n"
 WINDOWS = "IPv4 Route Table\n=====\nActive Routes:\nNetwork Destination        Netmask          Gateway       Interface  Metric\n"
+VRP = "Routing Tables: {}\n         Destinations : 2        Routes : 2\n\nDestination/Mask    Proto   Pre  Cost      Flags NextHop         Interface\n\n"
+SR_OS = "Route Table (Router: Base)\n=====\nDest Prefix[Flags]          Type    Proto     Age        Pref\n      Next Hop[Interface Name]               Metric\n-----\n"
+GAIA = "Codes: C - Connected, S - Static\n       A - Aggregate, K - Kernel Remnant, H - Hidden\n       U - Unreachable, i - Inactive\n\n"
 COLUMNS = "Columns: DST-ADDRESS, GATEWAY, DISTANCE\n#      DST-ADDRESS      GATEWAY      DISTANCE\n"
 PAN_OS = "VIRTUAL ROUTER: default (id 1)\n  ==========\ndestination          nexthop        metric flags      age   interface\n"
 BGPCTL = "flags  vs destination          gateway          lpref   med aspath origin\n"
+
+
+def windows(heading: str, active: str, header: str, on_link: str, persistent: str) -> str:
+    """``route print`` in some language."""
+    line = "=" * 75
+    rows = f"          0.0.0.0          0.0.0.0      {ISP}    198.51.100.10     25\n"
+    rows += f"        52.94.0.0      255.255.0.0        {AWS}    198.51.100.10     26\n"
+    rows += f"     198.51.100.0    255.255.255.0  {on_link}     198.51.100.10    281\n"
+    more = f"  A  B  C  D\n        52.94.5.0    255.255.255.0        {ISP}       1\n"
+    return f"{heading}\n{line}\n{active}\n{header}\n{rows}{line}\n{persistent}\n{more}{line}\n"
 
 
 def eos(routes: dict[str, tuple[str, ...]], **more: object) -> dict[str, object]:
@@ -50,6 +63,19 @@ TEXTS = {
     f"        52.94.0.0      255.255.0.0        {AWS}    198.51.100.10     26\n"
     "     198.51.100.0    255.255.255.0         On-link     198.51.100.10    281\n=====\nPersistent Routes:\n"
     f"  Network Address          Netmask  Gateway Address  Metric\n        52.94.5.0    255.255.255.0        {ISP}       1\n",
+    "Windows, German": windows("IPv4-Routentabelle", "Aktive Routen:", "     Netzwerkziel    Netzwerkmaske          Gateway    Schnittstelle Metrik", "Auf Verbindung", "Ständige Routen:"),
+    "Windows, French": windows("IPv4 Table de routage", "Itinéraires actifs :", "Destination réseau    Masque réseau  Adr. passerelle   Adr. interface Métrique", "On-link", "Itinéraires persistants :"),
+    "Windows, Spanish": windows("IPv4 Tabla de enrutamiento", "Rutas activas:", "Destino de red        Máscara de red   Puerta de enlace   Interfaz  Métrica", "En vínculo", "Rutas persistentes:"),
+    "Windows, Japanese": windows("IPv4 ルート テーブル", "アクティブ ルート:", "ネットワーク宛先        ネットマスク          ゲートウェイ       インターフェイス  メトリック", "リンク上", "固定ルート："),
+    "VRP": f"{VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n      52.94.0.0/16  EBGP    255  0          RD   {AWS}       GE0/0/1.102\n"
+    f"{VRP.format('guest')}      52.94.5.0/24  Static  60   0          RD   {ISP}     GE0/0/2\n",
+    "Comware": f"{VRP.format('x').partition('Dest')[0].partition('Routing')[0]}Destination/Mask   Proto   Pre Cost        NextHop         Interface\n0.0.0.0/0          Static  60  0           {ISP}     GE1/0/2\n"
+    f"52.94.0.0/16       BGP     255 0           {AWS}       GE1/0/1.102\n127.0.0.0/8        Direct  0   0           127.0.0.1       InLoop0\n",
+    "SR OS": f"{SR_OS}0.0.0.0/0                   Remote  Static    02d01h00m  5\n       {ISP}                                 1\n"
+    f"52.94.0.0/16                Remote  BGP       02d01h00m  170\n       {AWS}                                   0\n"
+    f"{SR_OS.replace('Router: Base', 'Service: 100')}52.94.5.0/24                Remote  Static    02d01h00m  5\n       {ISP}                                 1\n",
+    "Gaia": f"{GAIA}S         0.0.0.0/0           via {ISP}, eth2, cost 0, age 23456\nB         52.94.0.0/16        via {AWS}, eth1.102, cost None, age 5678\n"
+    f"B    i    52.94.5.0/24        via {ISP}, eth2, cost None, age 5678\nC         192.0.2.0/30        is directly connected, eth1.102\n",
     "PowerShell": "ifIndex DestinationPrefix    NextHop    RouteMetric ifMetric PolicyStore\n------- ----\n"
     f"12      0.0.0.0/0      {ISP}      0 25       ActiveStore\n12      52.94.0.0/16   {AWS}        1 25       ActiveStore\n"
     f"12      52.94.0.0/16   {ISP}      9 25       ActiveStore\n",
@@ -82,6 +108,10 @@ TEXTS = {
 NOWHERE = {
     "Linux": f"{ROUTE_N}52.94.0.0       -               255.255.0.0     !     20     -        0 -\n",
     "FreeBSD": f"{INTERNET}default            {ISP}        UGS        igb2\n52.94.0.0/16       {AWS}          UGSB        lo0\n",
+    "VRP": f"{VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n      52.94.0.0/16  Static  60   0          D   0.0.0.0     NULL0\n",
+    "SR OS": f"{SR_OS}0.0.0.0/0                   Remote  Static    02d01h00m  5\n       {ISP}                                 1\n"
+    "52.94.0.0/16                Blackh* Static    02d01h00m  5\n       Black Hole                                  1\n",
+    "Gaia": f"{GAIA}S         0.0.0.0/0           via {ISP}, eth2, cost 0, age 23456\nS         52.94.0.0/16        is a blackhole route\n",
     "RouterOS": f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n1  AsB 52.94.0.0/16                   1\n",
     "PAN-OS": f"{PAN_OS}0.0.0.0/0            {ISP}    10     A S              ethernet1/3\n52.94.0.0/16         discard        10     A S\n",
     "EOS": json.dumps(
@@ -90,6 +120,9 @@ NOWHERE = {
 }  # fmt: skip
 # Of two routes to all else that are as good as each other.
 SEVERAL = [
+    f"{VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n                    Static  60   0          RD   {AWS}     GE0/0/1\n",
+    f"{SR_OS}{''.join(f'0.0.0.0/0                   Remote  Static    02d01h00m  5{chr(10)}       {hop}           1{chr(10)}' for hop in (ISP, AWS))}",
+    f"{GAIA}S         0.0.0.0/0           via {ISP}, eth2, cost 0, age 1\n                              via {AWS}, eth1, cost 0, age 1\n",
     f"{ROUTE_N}0.0.0.0         {AWS}       0.0.0.0         UG    100    0        0 eth1\n",
     f"{COLUMNS}  DAb+ 0.0.0.0/0        {ISP}         1\n  DAb+ 0.0.0.0/0        {AWS}           1\n",
     f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n                        {AWS}\n",

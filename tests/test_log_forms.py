@@ -52,6 +52,8 @@ FORMS = {
     "output text.log": f"b/31\tf/31\nEVENTS\t1\teni-0a1-all\t1\t{ROW}\t1\n",
     "console.csv": f'timestamp,message\n1764000000000,"{ROW} "\n',
     "athena.tsv": "\t".join(NAMES) + "\n" + ROW.replace(" ", "\t") + "\n",
+    "rows.csv": ROW.replace(" ", ",") + "\n",
+    "quoted rows.csv": '"' + ROW.replace(" ", '";"') + '"\r\n',
     "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
     "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
     "milliseconds.log": f"{scenes.V2}\n" + re.sub(r"(?<= 17)(\d{8})(?= )", r"\g<1>123", ROW) + "\n",

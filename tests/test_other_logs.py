@@ -1,6 +1,7 @@
 """Logs that are no witnesses are told by their name, and forms of CloudTrail's events that are tables."""
 
 import csv
+import gzip
 import io
 import json
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import auditor
 from auditor.paths import witnesses
 from auditor.prefixes import parse_address
+from tests import wire
+from tests.lab import world as w
 
 ZEEK = "#separator \\x09\n#path\t{}\n#fields\tts\tuid{}\n#types\ttime\tstring{}\n"
 CONN = (
@@ -44,6 +47,9 @@ STRUCTURE = "{tlsversion=TLSv1.3, ciphersuite=TLS_AES_128_GCM_SHA256, clientprov
         ('{"data": [{"firstPacket": 1}]}', "Arkime"),
         ("\n\r\r\n\x1c", "a capture"),
         ("hello", "not a log that is known"),
+        ("events:\n- eventId: '1'\n  message: 2 123456789012 eni-1\n", "YAML, .*--output json"),
+        ("Records:\n- eventTime: 2025-11-24T16:00:00Z\n", "YAML, "),
+        ("Event name,Event time,User name,Event source\nGetApps,2025-11-24T16:00:00Z,,", "CloudTrail's console"),
     ],
 )
 def test_what_a_log_is(tmp_path: Path, begin: str, words: str) -> None:
@@ -70,6 +76,50 @@ def test_a_folder_of_many_logs(tmp_path: Path) -> None:
     (tmp_path / "conn.log").unlink()
     with pytest.raises(auditor.InputError, match=r"elb1\.log: an access log"):
         witnesses.read([tmp_path])
+
+
+def test_a_folder_with_what_is_no_log(tmp_path: Path) -> None:
+    """What is no log is one warning that names it; what looks like one, or cannot be read, is an error; the rest is read."""
+    (tmp_path / "conn.log").write_text(CONN)
+    for name, text in (
+        ("README.txt", "of 10.20.1.10"),
+        ("todo.txt", "at 16:00:00"),
+        ("manifest.json", '{"a": "10.0.0.1"}'),
+    ):
+        (tmp_path / name).write_text(text)
+    for name in ("conn.csv.crc", "conn.log.sha256", "Thumbs.db"):
+        (tmp_path / name).write_text("10.0.0.1")
+    unread = {
+        "a.csv": b"10.20.1.10,172.31.0.20,443\n",
+        "b.json": b'{"from": "2001:db8::1"}',
+        "c.log.gz": gzip.compress(CONN.encode())[:-12],
+        "d.log": b"srcaddr dstaddr\n10.0.0.1 10.0.0.2\n",
+        "e.yaml": b"events:\n- message: x\n",
+        "f.zip": b"PK\3\4\0",
+    }
+    for name, data in unread.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "g.log").symlink_to("nowhere")
+    read = witnesses.read([tmp_path])
+    assert read.sensor is not None
+    names = [text.partition(": ")[0].rpartition("/")[2] for text in (*read.notes, *read.unread)]
+    assert names == ["README.txt and 2 more", "g.log", "c.log.gz", "a.csv", "b.json", "d.log", "e.yaml", "f.zip"]
+    (tmp_path / "conn.log").unlink()
+    with pytest.raises(auditor.InputError, match=r"g\.log: a link"):
+        witnesses.read([tmp_path])
+
+
+def test_unread_logs_are_errors_of_the_audit(tmp_path: Path) -> None:
+    """A log of a folder that cannot be read is an input that cannot be read: the audit's exit code tells it."""
+    capture, logs = tmp_path / "a.pcap", tmp_path / "logs"
+    capture.write_bytes(wire.pcap(w.talk(), nanoseconds=True))
+    logs.mkdir()
+    (logs / "conn.log").write_text(CONN)
+    assert auditor.audit(capture, witnesses=[logs]).errors == []
+    (logs / "b.csv").write_text("10.20.1.10,172.31.0.20,443\n")
+    assert [error.partition(": ")[0] for error in auditor.audit(capture, witnesses=[logs]).errors] == [
+        str(logs / "b.csv")
+    ]
 
 
 def test_files_of_firehose(tmp_path: Path) -> None:

@@ -672,7 +672,9 @@ def test_what_the_log_lacks(tmp_path: Path) -> None:
     assert result.witnesses["flows_lacking"][0] == 1
 
 
-@pytest.mark.parametrize("why", ["another file's time", "SKIPDATA", "refused alone", "nothing"])
+@pytest.mark.parametrize(
+    "why", ["another file's time", "SKIPDATA", "refused alone", "a file that cannot be read", "nothing"]
+)
 def test_what_a_log_need_not_have(tmp_path: Path, why: str) -> None:
     """A log of which a part is not there, or that is of what was refused alone, lacks nothing: AWS says so, or nobody knows."""
     wide = scenes.SPAN.replace(str(scenes.START), str(scenes.START - 60), 1)
@@ -688,9 +690,12 @@ def test_what_a_log_need_not_have(tmp_path: Path, why: str) -> None:
             "\n".join([scenes.V2, *(row.replace(wide, before) for row in rows)]) + "\n"
         )
         rows = [row.replace(wide, after) for row in rows]
-    (tmp_path / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "vpc.log").write_text("\n".join([scenes.V2, *rows]) + "\n")
+    if why == "a file that cannot be read":
+        (tmp_path / "logs" / "more.log.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "a.pcap").write_bytes(wire.pcap(w.talk(server=w.ENI, port=40_001), nanoseconds=True))
-    result = auditor.audit(tmp_path / "a.pcap", witnesses=sorted(tmp_path.glob("*.log")))
+    result = auditor.audit(tmp_path / "a.pcap", witnesses=[tmp_path / "logs", *tmp_path.glob("*.log")])
     warned = result.verdicts[(result.verdicts["rule"] == "PTH108") & (result.verdicts["verdict"] == "warn")]
     assert len(warned) == (why == "nothing")
 

@@ -189,6 +189,7 @@ def test_office_story(office: Any) -> None:
         ('[[uplink]]\nname = "x"\npeer_mac = "nonsense"\n', "uplink[0].peer_mac: 'nonsense' is no MAC address"),
         ('[site]\non_premises = ["10.0.0.1/8"]\n', "site.on_premises[0]: '10.0.0.1/8' is no prefix"),
         ("[[vpc]]\nname = 'v'\nprefixes = []\n", "vpc[0].prefixes"),
+        ('[[uplink]]\nname = "x"\nvlan = 3\n[[vpn]]\nname = "x"\nvlan = 4\n', "site.toml: two links are named 'x'"),
         ("[site\n", "not valid TOML"),
     ],
 )

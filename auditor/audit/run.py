@@ -157,6 +157,7 @@ class Run:
             site=pipeline.judge.network.topology.name,
             key_logs=inside.keys.logs,
             notes=self.notes(),
+            unread=[self.named(text) for text in pipeline.judge.witnesses.unread],
             tshark=inside.tshark,
             ranges=pipeline.ranges,
         )

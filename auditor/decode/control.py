@@ -212,8 +212,9 @@ class Control:
             seen.count += 1
 
     def _bind(self, address: Address, mac: int, packet: Any, by: str, partner: Address | None = None) -> None:
-        # RFC 1812 3.3.2: who believes that a group address is somebody's is easily deceived.
-        if not mac or mac & GROUP_ADDRESS or address[1] in (0, V4_MAPPED):
+        # RFC 1812 3.3.2: who believes that a group address is somebody's is easily deceived. What comes behind labels or
+        # in PPPoE is of a neighbour elsewhere.
+        if not mac or mac & GROUP_ADDRESS or address[1] in (0, V4_MAPPED) or packet["shims"]:
             return
         key = Binding(address, mac, int(packet["vlans"]), int(packet["interface"]), int(packet["tunnel"]))
         seen = self.bindings.get(key)

@@ -17,7 +17,7 @@ from auditor.decode.layers import (
     UDP_LAYER,
 )
 from auditor.decode.link import cut, malformed
-from auditor.decode.packet import FRAGMENT, OTHER_IP, V4_MAPPED, PacketRow
+from auditor.decode.packet import FRAGMENT, OTHER_IP, OUTER_SHIMS, V4_MAPPED, PacketRow
 from auditor.machine.kernel import inlined, part
 
 
@@ -30,6 +30,9 @@ def push_tunnel(packet: PacketRow, kind: int, identifier: int) -> None:
         packet.outer_source_mac = packet.source_mac
         packet.outer_target_mac = packet.target_mac
         packet.outer_vlan_count = packet.vlan_count
+        packet.shims = packet.shims << OUTER_SHIMS
+    else:
+        packet.shims &= 0xF0
     packet.outer_tunnel = packet.tunnel
     packet.tunnel = (np.uint64(kind) << np.uint64(56)) | np.uint64(identifier)
 

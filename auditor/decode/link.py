@@ -18,7 +18,7 @@ from auditor.decode.layers import (
     UNNAMED,
     WIRELESS,
 )
-from auditor.decode.packet import CUT, ENCRYPTED, FRAGMENT, MALFORMED, NOT_IP, PacketRow
+from auditor.decode.packet import CUT, ENCRYPTED, FRAGMENT, LABEL_SHIM, MALFORMED, NOT_IP, PPPOE_SHIM, PacketRow
 from auditor.machine.kernel import inlined, part
 
 # PPP's Multilink Protocol (RFC 1990 3): what is the beginning and the end of a packet is whole.
@@ -264,7 +264,7 @@ def pppoe(block: Bytes, packet: PacketRow) -> int:
         return malformed(packet)
     if block[at + 1] != 0:
         return not_ip(packet)
-    packet.pppoe = 1
+    packet.shims |= PPPOE_SHIM
     packet.position = at + 6
     return PPP
 
@@ -295,6 +295,7 @@ def is_ip_header(block: Bytes, at: int, end: int) -> bool:
 def mpls(block: Bytes, packet: PacketRow) -> int:
     """MPLS labels to the bottom of the stack (RFC 3032); what is below is recognised by its first nibble."""
     at = packet.position
+    packet.shims |= LABEL_SHIM
     while True:
         if at + 4 > packet.end:
             return cut(packet)

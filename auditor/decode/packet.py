@@ -56,7 +56,7 @@ PACKET = np.dtype(
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),
         ("outer_vlan_count", "u1"),  # how many of the tags are outside of every tunnel; 0 where there is none
-        ("pppoe", "u1"),
+        ("shims", "u1"),  # bits: what stands between tags and IP, see below
         ("status", "u1"),
     ]
 )
@@ -74,6 +74,11 @@ MALFORMED = 5  # a header contradicts itself
 DUPLICATE = 7  # a mirror shows the packet for the second time
 ENCRYPTED = 6  # MACsec, or 802.11 with its payload encrypted: nothing inside can be seen
 REPEATED = 8  # another of the files that are read as one holds the very same frame, with the same time
+
+# Values of ``shims``: PPPoE; MPLS labels; a service chain's header. Those of the frame around a tunnel stand above those
+# of the one inside it.
+PPPOE_SHIM, LABEL_SHIM, CHAIN_SHIM = 1, 2, 4
+OUTER_SHIMS = 4  # bits by which they are shifted
 
 LIKE_TEXT, LIKE_ALERT = 1, 2
 SHORTEST_TEXT = 5  # bytes of a line of text that ends a segment, such as QUIT

@@ -20,7 +20,7 @@ from auditor.decode.layers import (
 )
 from auditor.decode.link import cut, encrypted, malformed, not_ip
 from auditor.decode.overlay import is_whole_ip
-from auditor.decode.packet import DECODED, PacketRow
+from auditor.decode.packet import CHAIN_SHIM, DECODED, PacketRow
 from auditor.machine.kernel import part
 
 # Bytes of tags of one length: HSR's path, size and sequence number; Cisco's VN-Tag; 802.1BR's E-Tag.
@@ -103,6 +103,7 @@ def nsh(block: Bytes, packet: PacketRow) -> int:
     size = (be16(block, at) & 0x3F) * 4
     if size < 8:
         return malformed(packet)
+    packet.shims |= CHAIN_SHIM
     packet.position = at + size
     layer = int(BY_NEXT_PROTOCOL[block[at + 3]])
     return layer if layer != STOP else not_ip(packet)

@@ -38,7 +38,7 @@ def same_link(one: Any, packet: PacketRow) -> bool:
         one.target_mac == packet.target_mac
         and one.source_mac == packet.source_mac
         and one.interface == packet.interface
-        and one.pppoe == packet.pppoe
+        and one.shims == packet.shims
     )
 
 
@@ -69,7 +69,7 @@ def note_side(side: SideRow, way: WayRow, packet: PacketRow) -> None:
     side.target_mac = packet.target_mac
     side.vlans = packet.vlans
     side.interface = packet.interface
-    side.pppoe = packet.pppoe
+    side.shims = packet.shims
     way.vlan_count = packet.vlan_count
     side.tunnel = packet.tunnel
     side.outer_tunnel = packet.outer_tunnel
@@ -124,7 +124,7 @@ def note_place(memory: Memory, flow: FlowRow, way: WayRow, direction: int, packe
     place.vlans = packet.vlans
     place.vlan_count = packet.vlan_count
     place.interface = packet.interface
-    place.pppoe = packet.pppoe
+    place.shims = packet.shims
     place.tunnel = packet.tunnel
     place.outer_tunnel = packet.outer_tunnel
     place.outer_source = packet.outer_source

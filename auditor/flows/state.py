@@ -31,7 +31,6 @@ FLOW = np.dtype(
         ("client", "u1"),  # the client's side, or UNKNOWN_SIDE
         ("application", "u1"),  # see recognise.numbers
         ("closed", "u1"),  # bits: CLOSED; WAITED, of finished flows, where the capture went on without them
-        ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits: TLS offered, asked for, refused, for the log-in alone; none but these; strong SSH
         ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
@@ -73,7 +72,7 @@ SIDE = np.dtype(
         ("last_frame", "i8"),  # the last packet at the position of the first one
         ("last_time", "i8"),
         ("interface", "i4"),
-        ("pppoe", "u1"),
+        ("shims", "u1"),
         ("initial_sequence", "u4"),  # of the SYN, or of the first segment
         ("next_sequence", "u4"),  # behind the last byte sent, while handshakes are followed
         ("acknowledged", "u4"),  # the highest number that this side acknowledged, likewise
@@ -134,7 +133,7 @@ PLACE = np.dtype(
         ("next", "i4"),
         ("interface", "i4"),
         ("side", "u1"),
-        ("pppoe", "u1"),
+        ("shims", "u1"),
         ("vlan_count", "u1"),
         ("outer_vlan_count", "u1"),
     ]

@@ -178,7 +178,6 @@ def create(
     flow.a_port = packet.source_port
     flow.b_port = packet.target_port
     flow.ip_protocol = packet.protocol
-    flow.pppoe = packet.pppoe
     flow.bucket = bucket
     flow.next = buckets[bucket]
     buckets[bucket] = at

@@ -13,6 +13,7 @@ from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse
 
 Array = np.ndarray[Any, Any]
 HOME = ""  # owner of the prefixes of sites
+GIVEN = ""  # of the sources that uplinks give
 OTHER = {"client": "server", "server": "client"}
 
 
@@ -25,6 +26,7 @@ class _Owners:
             of.setdefault(parse(text), set()).add(owner)
         self._table = PrefixTable(of)
         self._count = len(of)
+        self._widest = [number for number, (_, _, length) in enumerate(of) if length == 0]
         self._numbers: dict[str, list[int]] = {}  # of the prefixes that each owner has
         for number, owners in enumerate(of.values()):
             for owner in owners:
@@ -39,6 +41,10 @@ class _Owners:
         """Whether an owner has any of some prefixes: of many owners hardly any has one."""
         return not rows.isdisjoint(self._numbers.get(owner, ()))
 
+    def everywhere(self, rows: Array) -> Array:
+        """Which rows are those of a prefix of all addresses."""
+        return np.isin(rows, self._widest)
+
     def find(self, high: Array, low: Array) -> Array:
         return self._table.find(high, low)
 
@@ -52,7 +58,7 @@ class Ends:
         up = [link for link in network.links() if link.is_up]
         home = [(prefix, HOME) for prefix in network.topology.on_premises]
         self._behind = _Owners([*home, *((prefix, link.name) for link in up for prefix in link.prefixes)])
-        given = [(prefix, link.name) for link in up if isinstance(link, Uplink) for prefix in link.addresses]
+        given = [(prefix, GIVEN) for link in up if isinstance(link, Uplink) for prefix in link.addresses]
         self._sources = _Owners([*given, *((prefix, link.name) for link in up for prefix in link.sources)])
         self._rows = {which: self._behind.find(*flows.end(which)) for which in DIRECTIONS}
         self._found = {which: set(rows.tolist()) for which, rows in self._rows.items()}
@@ -104,6 +110,11 @@ class Ends:
             return np.zeros(len(self.flows), bool)
         return self._behind.having(link.name, self._rows[which]) & ~self.home[which] & self.of_site(link.site)
 
+    @cached_property
+    def by_default(self) -> Array:
+        """Flows of which an end is behind a link only as everything is."""
+        return np.asarray(np.any([self._behind.everywhere(rows) for rows in self._rows.values()], axis=0))
+
     def near(self, link: Link, which: str) -> Array:
         """Whether an end is on this side of a link: on premises, or one of the sources that it may carry."""
         return (self.home[which] | self.inside(which, link.sources)) & ~self.vpc[which]
@@ -132,7 +143,8 @@ class Ends:
         if not self._sources.have(link.name, self._found_from):
             return np.zeros(len(self.flows), bool)
         server = self.inside("server", link.sources)
-        mine = self._sources.having(link.name, self._from) & ~server & self.of_site(link.site)
+        mine = self._sources.having(link.name, self._from) & ~self._sources.having(GIVEN, self._from)
+        mine &= ~server & self.of_site(link.site)
         if isinstance(link, VirtualInterface) and link.kind == "public":
             mine &= self.flows.is_aws("server") & self.public["server"]
             return np.asarray(mine & self.behind(link, "server") if link.prefixes else mine)

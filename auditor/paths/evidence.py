@@ -52,11 +52,11 @@ import numpy as np
 from auditor.decode.control import Control
 from auditor.decode.layers import AUTHENTICATED
 from auditor.decode.layers import IPSEC as IPSEC_INSIDE
-from auditor.paths import inside_aws, routing
+from auditor.paths import inside_aws, internet, routing
 from auditor.paths.fits import FITS, WEAK, Fit
 from auditor.paths.frames import MOSTLY, ON_THE_WIRE
 from auditor.paths.gathering import EvidenceGathering
-from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, PRIVATE, SHARED, Flows
+from auditor.paths.model import CONFIRMED, DIRECTIONS, IPSEC, LIKELY, NONE, Flows
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, LinkRule, Uplink, VirtualInterface, Vpn
 from auditor.tables.columns import each_once
@@ -78,7 +78,7 @@ def gather(flows: Flows, network: Network, control: Control) -> EvidenceGatherin
         routing.of_table(g, table)
     routing.announced(g, control)
     inside_aws.within(g)
-    _internet(g)
+    internet.of_access_lines(g)
     _own_routers(g)
     _ipsec(g)
     _inside_ipsec(g)
@@ -175,15 +175,21 @@ def _rivals(g: EvidenceGathering, link: Link, mask: Array, direction: str, kind:
     """Links that may lead where another one does: nobody says where, and no frames show that they did not; one for each flow.
 
     A VPN and a private or transit virtual interface may lead to the same VPCs; a public one leads to all of AWS, however
-    wide the prefixes of an uplink are.
+    wide the prefixes of an uplink are; and an uplink leads to the internet, where another link's prefix is that of everything.
     """
     kinds = {Vpn: _to_vpcs, VirtualInterface: _to_vpcs, Uplink: _to_all_of_aws}
+    to_internet = mask & g.ends.by_default
     for other in g.network.links_to_anywhere:
         if not mask.any():
             return
-        if type(other) is type(link) or not kinds[type(link)](other) or _to_all_of_aws(link):
+        if type(other) is type(link):
             continue
-        maybe = mask & g.ends.plausible(other) if _to_all_of_aws(other) else mask
+        if isinstance(other, Uplink):
+            maybe = mask & to_internet & g.ends.plausible(other)
+        elif not kinds[type(link)](other) or _to_all_of_aws(link):
+            continue
+        else:
+            maybe = mask & g.ends.plausible(other) if _to_all_of_aws(other) else mask
         text = f"{other.words} may lead there as well: nothing says which prefixes are behind it"
         maybe = maybe & g.ends.of_site(other.site) & ~g.speaks_against(other)
         g.add(maybe, direction, kind, other.path, LIKELY, text, other.name)
@@ -301,39 +307,6 @@ def _fits(g: EvidenceGathering, rule: LinkRule, near: str, far: str) -> Array:
     if rule.destination is not None:
         fits &= g.ends.inside(far, [rule.destination])
     return fits
-
-
-def _internet(g: EvidenceGathering) -> None:
-    """Clients with addresses that only an uplink gives, and PPPoE."""
-    ends = g.ends
-    given = [link for link in g.network.links() if not isinstance(link, Uplink)]
-    carried = [prefix for link in given for prefix in link.sources]
-    for uplink in g.network.topology.uplink:
-        if uplink.addresses and uplink.is_up:
-            mask = ends.inside("client", uplink.addresses) & ends.public["server"]
-            mask &= ~ends.inside("client", carried) & ~g.in_tunnels & ~g.speaks_against(uplink)
-            for direction, way in g.flows.ways.items():
-                text = f"the client's address is one that {uplink.words} gives"
-                g.add(mask & way.seen, direction, "address", "internet", LIKELY, text, uplink.name)
-    _pppoe(g)
-
-
-def _pppoe(g: EvidenceGathering) -> None:
-    """Public addresses on a PPPoE line. A private client there is one of a provider's network, which may be a closed one.
-
-    So is one with an address of those that providers share (RFC 6598).
-    """
-    positions, ends = g.flows.positions, g.ends
-    at = positions.pppoe & (positions.tunnel == 0)
-    public = ends.public["client"] | ends.public["server"]
-    private = np.any([some.covers(*g.flows.end(which)) for some in (PRIVATE, SHARED) for which in DIRECTIONS], axis=0)
-    closed = private & np.any([ends.leads(link) for link in g.network.links() if not isinstance(link, Uplink)], axis=0)
-    for number, (direction, way) in enumerate(g.flows.ways.items()):
-        covered = g.frames.coverage(at & (positions.direction == number)).reshape(-1, 2)[:, number]
-        mask = way.seen & public & (covered >= way.packets)
-        text = "PPPoE: an internet access line"
-        g.add(mask & ~private, direction, "pppoe", "internet", CONFIRMED, text)
-        g.add(mask & private & ~closed, direction, "pppoe", "internet", LIKELY, text)
 
 
 def _own_routers(g: EvidenceGathering) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.packet import PPPOE_SHIM
 from auditor.paths.frames import INSIDE_AWS, MIRRORED, ON_THE_WIRE, Frames
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, LIKELY
@@ -21,6 +22,7 @@ Array = np.ndarray[Any, Any]
 # What was compared, strongest first; a position's code is the place in this list from 1 on, 0 for nothing.
 FITS = ("vlan+mac", "interface+vlan", "interface+mac", "mac", "vlan", "interface")
 VLAN_MAC, INTERFACE_VLAN, INTERFACE_MAC, MAC, VLAN, INTERFACE = range(1, 7)
+SHIMS = "in PPPoE, behind MPLS labels or in a service chain"
 WEAK = (MAC, VLAN, INTERFACE)  # may be true of several links at once
 
 
@@ -80,6 +82,7 @@ class Fitting:
             frames.positions.source_mac,
             frames.positions.target_mac,
             frames.positions.tunnel != 0,
+            frames.positions.shims,
             frames.has_mac,
             frames.some_mac,
             numbers,
@@ -113,7 +116,9 @@ class Fitting:
         wrong_mac = self._has_mac & ~has_mac & (bool(texts) | self._among_strangers(link))
         elsewhere = on_wire & self._is_elsewhere(link)
         other_wire = vlan & ~has_mac & np.isin(looks.interface, list(self._learned.elsewhere.get(link.name, ())))
-        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere | other_wire
+        carried = PPPOE_SHIM if isinstance(link, Uplink) else 0  # AWS's routers and VPNs take plain IP alone
+        wrapped = looks.shims & ~np.uint8(carried) != 0
+        wrong = wrong_vlan | wrong_interface | wrong_mac | elsewhere | other_wire | wrapped
         if link.site is not None:
             wrong |= (self._site != link.site) & (self._site != None)  # noqa: E711
         wrong &= self._place != INSIDE_AWS
@@ -127,20 +132,31 @@ class Fitting:
         alike = bool(code.any())
         code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) & self._has_others_mac(link)] = 0
         code[(code == MAC) & self._is_virtual(link)] = 0
+        code[(code == VLAN) & np.logical_or(*self._strangers(link))] = 0
         if not link.is_up:
             # Who has its tag meanwhile is somebody else; its peer's MAC shows that it is up all the same.
             code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))] = 0
         words = _Words(np.full(len(looks), -1, np.int32), np.full(len(looks), -1, np.int32))
         _word(words, link, code, texts, peer)
-        differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire)
+        differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire, wrapped)
         on_other = " and ".join(self._learned.elsewhere.get(link.name, {}).values())
         _word_against(words, link, np.where(wrong, signs, 0), differs, (texts, peer, on_other))
-        return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong)
+        of_addresses = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | isinstance(link, Vpn)
+        of_addresses |= (code == MAC) & (peer >= len(self._network.peer_macs(link)))  # learned, and the tag not seen
+        return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong, of_addresses=of_addresses)
 
     def _of_positions(
-        self, link: Link, code: Array, words: _Words, plausible: Callable[[], Array], *, alike: bool, wrong: Array
+        self,
+        link: Link,
+        code: Array,
+        words: _Words,
+        plausible: Callable[[], Array],
+        *,
+        alike: bool,
+        wrong: Array,
+        of_addresses: Array,
     ) -> Fit:
-        """What was found of looks, for every position of them."""
+        """What was found of looks, for every position of them. ``of_addresses``: where the flow's addresses have to fit as well."""
         against = words.against[self._look] if (words.against >= 0).any() else self._none
         if not code.any():
             return Fit(self._nothing, self._nothing, self._none, against, alike, words.texts, wrong, self._look)
@@ -150,9 +166,9 @@ class Fitting:
             proven |= (code == INTERFACE_VLAN) & self._is_routers(link)
             confidence[proven] = CONFIRMED
         code, confidence, text = code[self._look], confidence[self._look], words.fits[self._look]
-        doubtful = (code > 0) & (np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | isinstance(link, Vpn))
+        doubtful = (code > 0) & of_addresses[self._look]
         if isinstance(link, Uplink):  # PPPoE leads into providers' closed networks as well (RFC 2516, RFC 4364)
-            doubtful |= np.isin(code, (INTERFACE_MAC, MAC)) & self._frames.positions.pppoe
+            doubtful |= np.isin(code, (INTERFACE_MAC, MAC)) & (self._frames.positions.shims != 0)
         if doubtful.any():
             refused = doubtful & ~plausible()[self._frames.positions.flow]
             code[refused], confidence[refused], text[refused] = 0, 0, -1
@@ -170,11 +186,13 @@ class Fitting:
         for mac, text in self._network.peer_macs(link).items():
             peer[self._some_mac & looks.has_mac(mac)] = len(texts)
             texts.append(f"peer MAC {text}")
+        source_strange, target_strange = self._strangers(link)
         for holder in self._learned.holders.get(link.name, []):
             if holder.mac in link.macs:
                 continue
             there = (looks.tags == np.uint64(holder.tags)) & (looks.interface == holder.interface)
-            peer[there & (looks.tunnel == 0) & looks.has_mac(holder.mac)] = len(texts)
+            there &= (looks.tunnel == 0) & ~(source_strange | target_strange)
+            peer[there & looks.has_mac(holder.mac)] = len(texts)
             texts.append(holder.text)
         return texts, peer
 
@@ -200,15 +218,20 @@ class Fitting:
             source, target = source & (looks.source_mac != mac), target & (looks.target_mac != mac)
         return np.asarray(source | target)
 
-    def _among_strangers(self, link: Link) -> Array:
-        """Looks on a link's wire of which each end has addresses of another network there, or is a router of the site's own."""
+    def _strangers(self, link: Link) -> tuple[Array, Array]:
+        """Looks on a link's wire of which the sender, and the receiver, have addresses of another network there."""
         looks = self._at
         source, target = np.zeros(len(looks), bool), np.zeros(len(looks), bool)
         for mac, tags, interface in self._learned.strangers.get(link.name, []):
             there = (looks.tags == np.uint64(tags)) & (looks.interface == interface)
             source |= there & (looks.source_mac == mac)
             target |= there & (looks.target_mac == mac)
-        own = list(self._network.own_macs)
+        return source, target
+
+    def _among_strangers(self, link: Link) -> Array:
+        """Looks of which each end is such a one, or a router of the site's own."""
+        looks, own = self._at, list(self._network.own_macs)
+        source, target = self._strangers(link)
         return np.asarray(
             (source | np.isin(looks.source_mac, own)) & (target | np.isin(looks.target_mac, own)) & self._has_mac
         )
@@ -266,7 +289,14 @@ def _word_against(
     """Put into words what differs where something else of the link is there."""
     texts, peer, on_other = about_peer
     interface = f"not on interface {' '.join(link.interface)}"
-    says = (interface, f"not VLAN {link.vlan}", "not the peer's MAC", "at the capture point of another link", on_other)
+    says = (
+        interface,
+        f"not VLAN {link.vlan}",
+        "not the peer's MAC",
+        "at the capture point of another link",
+        on_other,
+        SHIMS,
+    )
     names = {VLAN: f"VLAN {link.vlan}", INTERFACE: f"interface {' '.join(link.interface)}"}
     for code in each_once(signs[signs > 0]).tolist():
         of_code = signs == code

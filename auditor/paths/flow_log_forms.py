@@ -88,6 +88,8 @@ def _converter(data: bytes, known: Sequence[str]) -> Callable[[bytes], bytes]:
     for delimiter in DELIMITERS:
         if delimiter.encode() in first and _names_columns(first, delimiter, known):
             return _Csv(known, delimiter)
+        if is_row(first.replace(b'"', b"").decode("utf-8", "replace").replace(delimiter, " "), ()):
+            return _Csv(known, delimiter, has_header=False)
     if EVENTS.search(data):
         return _of_events
     if b"\t" in first and all(piece.count(b" ") + 1 >= FEWEST for piece in first.split(b"\t")):
@@ -133,16 +135,18 @@ def _names_columns(first: bytes, delimiter: str, known: Sequence[str]) -> bool:
 
 
 class _Csv:
-    """Converts rows of CSV, the first part of which begins with a header."""
+    """Converts rows of CSV, the first part of which begins with a header, or has the fields of a default format."""
 
-    def __init__(self, known: Sequence[str], delimiter: str) -> None:
-        self._known, self._delimiter = known, delimiter
+    def __init__(self, known: Sequence[str], delimiter: str, *, has_header: bool = True) -> None:
+        self._known, self._delimiter, self._has_header = known, delimiter, has_header
         self._count = 0  # of columns
         self._message: int | None = None  # which of them has a whole row
 
     def __call__(self, data: bytes) -> bytes:
         rows, lines = _csv_rows(data, self._delimiter), []
-        if not self._count:
+        if not self._count and not self._has_header:
+            self._count = next((len(row) for row in _csv_rows(data, self._delimiter) if row), 0)
+        elif not self._count:
             names = [name.strip() for name in next(rows, [])]
             self._count = len(names)
             self._message = next((names.index(name) for name in MESSAGES if name in names), None)

@@ -96,10 +96,11 @@ def _touched(spans: list[tuple[int, int]], begin: Array, end: Array) -> Array:
 
 @dataclass
 class FlowLogWitness:
-    """The rows of flow logs. ``skew``: nanoseconds by which their clock is ahead."""
+    """The rows of flow logs. ``skew``: nanoseconds by which their clock is ahead; ``is_whole``: all files could be read."""
 
     log: FlowLog
     skew: int = 0
+    is_whole: bool = True
     matched: WitnessMatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -240,6 +241,8 @@ class FlowLogWitness:
     def _should_be_there(self, flows: Flows) -> Array:
         """Flows to the log's own interfaces, within the time of one file that has all that was accepted, and of no other."""
         log = self.log
+        if not self.is_whole:
+            return np.zeros(len(flows), bool)
         files = zip(log.span, log.partial, log.accepts, strict=True)
         spans = [(span, accepts and not partial) for span, partial, accepts in files if span is not None]
         begin, end = flows.started + self.skew, flows.ended + self.skew

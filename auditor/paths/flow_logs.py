@@ -5,6 +5,7 @@ is none, taken for the default format of version 2. Logs are read a part at a ti
 """
 
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ NEEDED = ("srcaddr", "dstaddr", "srcport", "dstport", "protocol", "start", "end"
 PART = 1 << 20  # bytes of text that are read at once: on their way to columns they are there a dozen times
 MANY = 1 << 17  # rows; what was read on the way to these is given back to the system
 MAGIC = b"PAR1"
+ONE_FORMAT = re.compile(r"(?:\$\{[a-z0-9-]+\}\s*)+")
 LONGEST_SAMPLE = 1 << 14  # bytes of rows by which a format is told
 LARGEST_LISTING = 16 << 20  # bytes of what describe-flow-logs prints
 # Bytes of memory that a byte of JSON becomes on its way to columns, that a row is kept in, and copies of Parquet's pages.
@@ -214,11 +216,27 @@ def _fields(data: bytes, names: list[str], kinds: dict[str, Any]) -> tuple[pa.Ta
 
 
 def formats_of(path: Path) -> list[str]:
-    """The formats that ``aws ec2 describe-flow-logs`` lists; [] for another file."""
+    """The formats that ``aws ec2 describe-flow-logs`` lists, as JSON, YAML or text, or as ``--query`` has them; [] for another file."""
     try:
-        data = gate.from_json(unpacked(path, largest=LARGEST_LISTING))
+        data = gate.in_utf8(unpacked(path, largest=LARGEST_LISTING)).strip()
+        if data[:1] not in (b"{", b"["):
+            return _formats_of_text(data.decode("utf-8", "replace"))
+        listed = gate.from_json(data)
     except (InputError, gate.RefusedError):
         return []
-    listed = data.get("FlowLogs") if isinstance(data, dict) else None
-    some = listed if isinstance(listed, list) else []
-    return [row["LogFormat"] for row in some if isinstance(row, dict) and isinstance(row.get("LogFormat"), str)]
+    some = listed.get("FlowLogs") if isinstance(listed, dict) else listed
+    formats = (
+        [row.get("LogFormat") if isinstance(row, dict) else row for row in some if some]
+        if isinstance(some, list)
+        else []
+    )
+    return [text for text in formats if isinstance(text, str) and FORMAT.match(text)]
+
+
+def _formats_of_text(text: str) -> list[str]:
+    """The formats in YAML or in text of nothing but them: other text that has one is a log of that format."""
+    lines = [line.strip().strip("\"'") for line in text.splitlines()]
+    if any(line.startswith(("LogFormat:", "- LogFormat:")) for line in lines):
+        text = re.sub(r"\n\s+(?=\$\{)", " ", text)  # YAML folds long lines
+        return re.findall(r"LogFormat: *[\"']?((?:\$\{[a-z0-9-]+\} ?)+)", text)
+    return [line for line in lines if line] if all(ONE_FORMAT.fullmatch(line) for line in lines if line) else []

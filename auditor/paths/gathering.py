@@ -7,7 +7,7 @@ import numpy as np
 
 from auditor.decode.control import Control
 from auditor.paths.ends import Ends
-from auditor.paths.fits import VLAN, WEAK, Fit, Fitting
+from auditor.paths.fits import VLAN, VLAN_MAC, WEAK, Fit, Fitting
 from auditor.paths.frames import INSIDE_AWS, MOSTLY, ON_THE_WIRE, Frames
 from auditor.paths.learned import Contest, Learned, learned
 from auditor.paths.model import DIRECTIONS, Evidence, Flows
@@ -45,6 +45,7 @@ class EvidenceGathering:
         self.backward: dict[str, Array] = {}  # of links that have any: see ``_take_backward``
         for link in network.links():
             self._take_backward(link, self.fits[link.name])
+            self._take_unchecked(link, self.fits[link.name])
         place = self.frames.place
         known = self.frames.coverage((place == ON_THE_WIRE) | (place == INSIDE_AWS) | self.any_fit)
         hidden = (self.frames.total > 0) & (known < MOSTLY * self.frames.total)
@@ -73,6 +74,19 @@ class EvidenceGathering:
             self.backward[link.name] = backward
             for column, nothing in ((fit.code, 0), (fit.confidence, 0), (fit.text, -1)):
                 column[backward] = nothing
+
+    def _take_unchecked(self, link: Link, fit: Fit) -> None:
+        """Take the tag alone of what this end sent, where the capture has the sender's MAC alone, and the peer's is known.
+
+        Whoever it was sent to shows in the flow's other direction, or not at all.
+        """
+        positions = self.flows.positions
+        one_mac = (fit.code == VLAN) & (positions.source_mac != 0) & (positions.target_mac == 0)
+        if not one_mac.any() or not (self.network.peer_macs(link) or self.learned.holders.get(link.name)):
+            return
+        unchecked = one_mac & ~np.isin(positions.flow, positions.flow[fit.code == VLAN_MAC])
+        for column, nothing in ((fit.code, 0), (fit.confidence, 0), (fit.text, -1)):
+            column[unchecked] = nothing
 
     def _out_and_back(self, link: Link) -> tuple[Array, Array]:
         """Positions of packets from the site to where a link leads, and of such from there to the site."""
@@ -202,7 +216,9 @@ class EvidenceGathering:
         goes, comes = self._outer_peer(link, "target"), self._outer_peer(link, "source")
         out, back = self._out_and_back(link)
         fits = (goes | comes) & ~(out & ~goes) & ~(back & ~comes)
-        fits &= (positions.outer_tags == np.uint64(link.tags or 0)) & (link.tags is not None)
+        fits &= (
+            (positions.outer_tags == np.uint64(link.tags or 0)) & (link.tags is not None) & (positions.outer_shims == 0)
+        )
         return np.asarray(fits & (frames.on_interface(link) if link.interface else True))
 
     def _outer_peer(self, link: Link, end: str) -> Array:

@@ -91,7 +91,7 @@ def learned(network: Network, control: Control, announcers: Iterable[Announcer],
             result.strangers[link.name] = [
                 (mac, tags, interface)
                 for (mac, tags, interface), some in addresses.items()
-                if tags == link.tags and not any(a in every_peer or _is_near(a, peers, link) for a in some)
+                if tags == link.tags and _is_strange(some, peers, every_peer, link)
             ]
         for (address, tags, interface), held in wires.items():
             contest = _contest(link, network.peer_macs(link), address, held, control.captures)
@@ -145,6 +145,8 @@ def is_there(
     if sites and link.site not in sites:
         return False
     name = network.interface_name(binding.interface)
+    if is_link_local(binding.address) and not (name is not None and link.interface):
+        return False  # routers of other networks have the same one: it is the peer's on its own wire alone (RFC 4007 6)
     if link.interface and name is not None and not link.has_interface(name):
         return link.is_vlan_of(name) and binding.vlans == link.tags
     if link.tags is None or binding.vlans == link.tags:
@@ -195,6 +197,16 @@ def _same_network(one: Address, two: Address, bits: dict[int, int]) -> bool:
     is_v4 = [address[0] == 0 and address[1] >> 32 == 0xFFFF for address in (one, two)]
     host = 32 - bits[4] if all(is_v4) else 128 - bits[6]
     return is_v4[0] == is_v4[1] and (one[0] << 64 | one[1]) >> host == (two[0] << 64 | two[1]) >> host
+
+
+def _is_strange(addresses: set[Address], peers: set[Address], every_peer: set[Address], link: Link) -> bool:
+    """Whether who has some addresses is of another network than a link's: it has none there, or answers for the peer (RFC 1027).
+
+    A link-local one tells nothing, unless it is the peer's: everybody has one.
+    """
+    telling = {a for a in addresses if a in every_peer or not is_link_local(a)}
+    near = {a for a in telling if a in every_peer or _is_near(a, peers, link)}
+    return bool(telling - near) and near <= every_peer
 
 
 def _is_near(address: Address, peers: set[Address], link: Link) -> bool:

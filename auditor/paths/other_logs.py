@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditor.errors import InputError, shown
+from auditor.paths.aws_commands import COMMANDS, UNUSED
 
 KNOWN = "VPC and transit gateway flow logs (text or Parquet), CloudTrail events, Zeek's conn.log and ssl.log, Suricata's EVE"
 CONVERT = (
@@ -46,7 +47,7 @@ KINDS = (
     ),
     (rb'^\s*\{.*"connection-log-type"', "a connection log of AWS Client VPN", BESIDE),
     (
-        rb'^\s*\{\s*"(?:NetworkInterfaces|VpcEndpoints|VpnConnections|Vpcs|virtualInterfaces|connections|TransitGatewayAttachments)"',
+        rb'^\s*\{\s*"(?:' + "|".join(sorted({*COMMANDS, *UNUSED} - {"FlowLogs"})).encode() + rb')"\s*:\s*\[',
         "what the AWS command line lists of an account",
         "it is given with --aws",
     ),
@@ -57,11 +58,42 @@ KINDS = (
 )
 
 
+# Forms of logs that are known, and not read in them: what is in a folder in one of these is missed.
+UNREAD_FORMS = (
+    (
+        rb"^(?:---\s*\n)?(?:- )?(?:events|Events|Records|logEvents|messages|results|FlowLogs|eventVersion|message|ingestionTime|timestamp): ?.*\n",
+        "YAML",
+        "write it as JSON: aws has --output json",
+    ),
+    (
+        rb"^(?=[^\n]*Event name)(?=[^\n]*Event time)[^\n]*,",
+        "the event history as CloudTrail's console writes it to CSV",
+        "it lacks the server's name: download it as JSON, or take aws cloudtrail lookup-events",
+    ),
+)
+FORMS = tuple((words, why) for _, words, why in UNREAD_FORMS)
+NO_LOG = ("no log that is known", "no address is in it")
+PROSE = re.compile(r"(?:readme|license|notice|changelog|manifest)\b", re.IGNORECASE)  # how files about others are named
+ADDRESS = rb"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|(?<![0-9a-f:])[0-9a-f]{1,4}(?::[0-9a-f]{0,4}){3,7}(?![0-9a-f:])"
+
+
+def is_evidence(path: Path, head: bytes) -> bool:
+    """Whether a file that is no known log looks like one all the same: it has addresses, or is no text."""
+    if PROSE.match(path.name) is not None:
+        return False
+    return b"\0" in head or re.search(ADDRESS, head) is not None
+
+
 def named(head: bytes) -> tuple[str, str] | None:
     """What a file is, and why it is no witness; None where that is not known."""
     text = head.removeprefix(b"\xef\xbb\xbf")
     return next(
-        ((words, why) for begins, words, why in KINDS if re.search(begins, text.partition(b"\n\n")[0], re.DOTALL)), None
+        (
+            (words, why)
+            for begins, words, why in (*KINDS, *UNREAD_FORMS)
+            if re.search(begins, text.partition(b"\n\n")[0], re.DOTALL)
+        ),
+        None,
     )
 
 

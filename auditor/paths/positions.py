@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from auditor.decode.packet import OUTER_SHIMS
 from auditor.flows.oriented import Oriented, vlan_text
 from auditor.flows.rows import Rows
 
@@ -26,7 +27,7 @@ FIELDS = (
     "first_time",
     "last_time",
 )
-SIDE_COLUMNS = (*FIELDS, "packets", "elsewhere", "copies", "pppoe", "vlans", "vlan_count", "outer_vlan_count")
+SIDE_COLUMNS = (*FIELDS, "packets", "elsewhere", "copies", "shims", "vlans", "vlan_count", "outer_vlan_count")
 
 
 @dataclass(eq=False, repr=False)
@@ -53,7 +54,8 @@ class Positions:
     outer_source_mac: Array
     outer_target_mac: Array
     interface: Array  # number; -1 where the capture has none
-    pppoe: Array
+    shims: Array  # what stands between tags and IP, as in ``PACKET``; of the innermost frame …
+    outer_shims: Array  # … and of the one on the wire
     first_frame: Array
     last_frame: Array
     first_time: Array
@@ -103,6 +105,7 @@ def _stacks(rows: Columns) -> tuple[Array, Array]:
 
 def _of_rows(flow: Array, direction: Array, packets: Array, rows: Columns) -> Positions:
     tags, outer = _stacks(rows)
+    shims = rows["shims"]
     return Positions(
         flow=flow,
         direction=direction,
@@ -110,7 +113,8 @@ def _of_rows(flow: Array, direction: Array, packets: Array, rows: Columns) -> Po
         copies=rows["copies"],
         tags=tags,
         outer_tags=outer,
-        pppoe=rows["pppoe"] != 0,
+        shims=shims & ((1 << OUTER_SHIMS) - 1),
+        outer_shims=np.where(rows["tunnel"] != 0, shims >> OUTER_SHIMS, shims),
         **{name: rows[name] for name in FIELDS},
     )
 

@@ -1,6 +1,7 @@
 """Routing tables that are printed in columns under a header: of hosts, and of some routers.
 
-`netstat -rn` and `route -n` of Linux, BSD and macOS, `route print` and `Get-NetRoute` of Windows, RouterOS, PAN-OS, OpenBGPD.
+`netstat -rn` and `route -n` of Linux, BSD and macOS, `route print` and `Get-NetRoute` of Windows, RouterOS, PAN-OS, OpenBGPD,
+`display ip routing-table` of VRP and Comware, `show router route-table` of SR OS.
 Among routes to one prefix those of the lowest metric are in force; several of these share the load.
 """
 
@@ -20,9 +21,13 @@ BSD = r"^Destination +Gateway +Flags\b.*$"
 WINDOWS = (
     r"^(?:Network Destination +Netmask +Gateway +Interface +Metric| *If +Metric +Network Destination +Gateway)\s*$"
 )
+# The same in any language: its heading names the version, and a line of equals signs is below it.
+WINDOWS_HEADING = r"^IPv[46][^\n]*\n={5,}"
 NET_ROUTE = r"^ifIndex +DestinationPrefix +NextHop +RouteMetric +ifMetric\b.*$"
 ROUTER_OS = r"^(?:#| #)? +DST-ADDRESS +.*GATEWAY\b.*$"
 PAN_OS = r"^destination +nexthop +metric +flags\b.*$"
+VRP = r"^ *Destination/Mask +Proto +Pre +Cost +(?:Flags +)?NextHop +Interface\s*$"
+SR_OS = r"^Dest Prefix(?:\[Flags\])? +Type +Proto +Age +Pref\b"
 OPEN_BGPD = r"^flags +(?:vs +)?destination +gateway +lpref\b.*$"
 
 
@@ -127,23 +132,33 @@ def _bsd_prefix(text: str, version: int) -> str:
 
 
 def _windows(text: str) -> Ranked:
-    """``route print`` of Windows: active routes. Its persistent ones stand among these where they are in force."""
-    version, wrapped = 0, list[str]()
+    """``route print`` of Windows, in any language: active routes, which are the first list below the heading of a version.
+
+    Its persistent ones stand among these where they are in force.
+    """
+    version, lists, wrapped = 0, 0, list[str]()
     for line in text.splitlines():
-        header = re.match(WINDOWS, line)
         fields = line.split()
-        if header is not None:
-            version = 4 if "Netmask" in line else 6
-        elif line.startswith("===") or line.rstrip().endswith(":"):
-            version = 0
-        elif version == 4 and len(fields) >= 5 and fields[-1].isdecimal():
+        heading = re.match(r"IPv([46])", line)
+        if heading is not None or re.match(WINDOWS, line):
+            version = int(heading[1]) if heading is not None else 4 if "Netmask" in line else 6
+            lists, wrapped = (0 if heading is not None else 1), []
+        elif line.rstrip().endswith((":", "：")):
+            lists += 1
+        elif lists != 1:
+            continue
+        elif version == 4 and len(fields) >= 5 and fields[-1].isdecimal() and _are_addresses(*fields[:2], fields[-2]):
             yield f"{fields[0]}/{fields[1]}", int(fields[-1]), _windows_hop(fields[2:-2])
-        elif version == 6 and fields:
+        elif version == 6 and fields and (wrapped or fields[0].isdecimal()):
             wrapped = [*wrapped, *fields]  # a long destination has its gateway on the next line
             if len(wrapped) >= 4:
                 metric = int(wrapped[1]) if wrapped[1].isdecimal() else 0
                 yield wrapped[2], metric, _windows_hop(wrapped[3:])
                 wrapped = []
+
+
+def _are_addresses(*texts: str) -> bool:
+    return all(re.fullmatch(r"\d+(?:\.\d+){3}", text) for text in texts)
 
 
 def _windows_hop(gateway: list[str]) -> Hop | None:
@@ -217,6 +232,42 @@ def _pan_os(text: str) -> Ranked:
         yield fields[0], 0, None if thrown else _gateway(fields[1], interface)
 
 
+def _vrp(text: str) -> Ranked:
+    """``display ip routing-table`` of Huawei's VRP and of Comware: routes in force; further next hops stand below the first.
+
+    Which packets go by a VPN instance only the router's interfaces say. A connected route's next hop is the router's own end.
+    """
+    main, columns, prefix = True, False, ""
+    for line in text.splitlines():
+        if (heading := re.match(r"^ *Routing Tables? *: *(\S+)", line)) is not None:
+            main, columns = heading[1] in ("Public", "_public_"), False
+        elif re.match(VRP, line):
+            columns, prefix = True, ""
+        elif columns and main and len(fields := line.split()) >= 5:
+            if PREFIX.fullmatch(fields[0]):
+                prefix, fields = fields[0], fields[1:]
+            if prefix and len(fields) in (5, 6) and _are_addresses(fields[-2]):
+                direct = fields[0] in ("Direct", "D")
+                yield prefix, 0, hop_of(None if direct else fields[-2], fields[-1])
+
+
+def _sr_os(text: str) -> Ranked:
+    """``show router route-table`` of SR OS: each next hop below its prefix, which is repeated for several.
+
+    Which packets go by the tables of services only the router's interfaces say.
+    """
+    main, prefix, leads = True, "", False
+    for line in text.splitlines():
+        if (heading := re.match(r"^(?:IPv6 )?Route Table \((.+)\)", line)) is not None:
+            main, prefix = heading[1] == "Router: Base", ""
+        elif (found := re.match(r"^([\da-fA-F.:]+/\d+)(?: ?\[[^\]]*\])? +(\w+)", line)) is not None and main:
+            prefix, leads = found[1], not found[2].startswith("Blackh")
+        elif prefix and line[:1] == " " and (fields := line.split()):
+            hop = _gateway(fields[0], None) if re.search(r"^[\d.]+$|:", fields[0]) else hop_of(None, fields[0])
+            yield prefix, 0, hop if leads and "(tunneled" not in line else None
+            prefix = ""
+
+
 def _open_bgpd(text: str) -> Ranked:
     """``bgpctl show rib`` of OpenBGPD: selected paths (>, and m beside it)."""
     for line in text.splitlines():
@@ -233,7 +284,9 @@ def _open_bgpd(text: str) -> Ranked:
 READERS: tuple[tuple[str, Callable[[str], Ranked]], ...] = (
     (LINUX, _linux),
     (LINUX_6, _linux_6),
-    (WINDOWS, _windows),
+    (f"{WINDOWS}|{WINDOWS_HEADING}", _windows),
+    (VRP, _vrp),
+    (SR_OS, _sr_os),
     (NET_ROUTE, _net_route),
     (ROUTER_OS, _router_os),
     (PAN_OS, _pan_os),

@@ -19,7 +19,8 @@ from auditor.prefixes import parse, parse_address
 
 KNOWN = (
     "MRT TABLE_DUMP_V2 and BGP4MP, `ip route` and `ip -j route`, FRR's `show bgp … json` and `show ip route json`, the text of "
-    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR) and of `show route` (Junos, BIRD, ASA), "
+    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR, VyOS) and of `show route` (Junos, BIRD, ASA), "
+    "`show route` (Gaia), `display ip routing-table` (VRP, Comware), `show router route-table` (SR OS), "
     "`netstat -rn` and `route -n` (Linux, BSD, macOS), `route print` and Get-NetRoute (Windows), `/ip route print` "
     "(RouterOS), `show routing route` (PAN-OS), `show ip route | json` (EOS), `gobgp global rib`, `bgpctl show rib`"
 )

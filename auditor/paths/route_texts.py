@@ -1,4 +1,4 @@
-"""Routing tables as routers print them for people: Linux, IOS and its kin, NX-OS, Junos, BIRD.
+"""Routing tables as routers print them for people: Linux, IOS and its kin, Gaia, NX-OS, Junos, BIRD.
 
 What such a line says is used only where it is plain. A route whose next hop cannot be told leads nowhere known, and hides
 shorter ones: nothing is claimed of what it covers. Only the default VRF counts, as which packets go by others only the
@@ -34,6 +34,11 @@ SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
 MORE = re.compile(r"^[ *>]+(?:(?:\[\d+/\d+\] )?via |directly connected)")
 VIA = re.compile(rf"\bvia (?P<address>{ADDRESS})")
 CONNECTED = re.compile(r"\bdirectly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)")
+GAIA = r"^ +A - Aggregate, K - Kernel Remnant"
+GAIA_ROUTE = re.compile(rf"^[A-Z](?P<flags>(?: +[A-Za-z]{{1,2}})*) +(?P<net>{ADDRESS}/\d+)(?= )")
+GAIA_HOP = re.compile(
+    rf"(?:\bvia (?P<address>{ADDRESS})(?:, (?P<interface>[^\s,]+))?|is directly connected, (?P<connected>[^\s,]+))"
+)
 NXOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+), ubest/mbest: ")
 JUNOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+)?\s+(?P<mark>[*+-]?)\[\w")
 BIRD_ROUTE = re.compile(
@@ -141,6 +146,23 @@ def _ios_hop(line: str) -> Hop | None:
     return hop_of(None, connected["interface"]) if connected is not None else None
 
 
+def _gaia(text: str) -> Iterator[Entry]:
+    """``show route`` of Check Point's Gaia: next hops behind "via", also on lines below; hidden and inactive routes are marked."""
+    entry: Entry | None = None
+    for line in text.splitlines():
+        found = GAIA_ROUTE.match(line)
+        if found is not None:
+            if entry is not None:
+                yield entry
+            entry = None if set(found["flags"].split()) & set("HPUi") else (found["net"], [])
+        via = GAIA_HOP.search(line) if entry is not None else None
+        if entry is not None and via is not None:
+            hop = hop_of(via["address"], via["interface"] or via["connected"])
+            entry[1].extend([hop] if hop is not None else [])
+    if entry is not None:
+        yield entry
+
+
 def _nxos(text: str) -> Iterator[Entry]:
     """``show ip route`` of NX-OS: of the lines below a prefix those with ``*via`` are the best."""
     entry: Entry | None = None
@@ -204,6 +226,7 @@ def _bird(text: str) -> Iterator[Entry]:
 
 READERS: tuple[tuple[str, Callable[[str], Iterator[Entry]]], ...] = (
     (r", ubest/mbest: ", _nxos),
+    (GAIA, _gaia),
     (r"^\S*inet6?\.0: \d+ destinations", _junos),
     (r"^(?:BIRD \S+ ready|Table \S+:\s*$)", _bird),
     (r"^(?:Codes: |Gateway of last resort|Routing entry for)", _ios),

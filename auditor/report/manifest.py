@@ -35,6 +35,7 @@ class Applied(NamedTuple):
     site: str | None
     key_logs: Sequence[KeyLog]
     notes: Sequence[str]
+    unread: Sequence[str]  # why logs that were given could not be read
     tshark: str | None  # its version, where it was used
     ranges: Ranges
 
@@ -60,7 +61,7 @@ def manifest(options: Options, applied: Applied, totals: Sums, findings: int) ->
         "format": FORMAT,
         "versions": package_versions(),
         "inputs": [{"name": one.capture, "sha256": one.sha256, "bytes": one.bytes} for one in captures],
-        "errors": totals.captures.errors(),
+        "errors": [*totals.captures.errors(), *applied.unread],
         "options": options.recorded(),
         "policies": [_policy(policy, applied.pages[policy.id]) for policy in applied.policies],
         "site": applied.site,

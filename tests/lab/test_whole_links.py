@@ -99,10 +99,32 @@ def cooked(beyond: Wire, client: str, server: str) -> list[Frame]:
     return sorted(frames)
 
 
+def between(side: Wire, head: bytes) -> list[Frame]:
+    """A flow to AWS of which each IP packet stands behind something else than its link's tag."""
+    at = 12 + len(w.tag(side.vlan))
+    return [(when, frame[:at] + head + frame[at + 2 :]) for when, frame in seen(side)]
+
+
+def sent(frames: list[Frame], kind: int = 113) -> bytes:
+    """What the site's router sends, in a cooked capture: with its own MAC alone."""
+    outgoing = [(when, frame) for when, frame in frames if frame[6:12] == w.mac(w.EDGE)]
+    if kind == 276:
+        cooked = [
+            (when, f[12:14] + struct.pack(">HIHBB", 0, 2, 1, 4, 6) + f[6:12] + b"\0\0" + f[14:]) for when, f in outgoing
+        ]
+    else:
+        cooked = [(when, struct.pack(">HHH", 4, 1, 6) + f[6:12] + b"\0\0" + f[12:]) for when, f in outgoing]
+    return wire.pcap(cooked, link=kind, nanoseconds=True)
+
+
+LABELS = b"\x88\x47" + struct.pack(">I", 16_000 << 12 | 0xFF) + struct.pack(">I", 17_000 << 12 | 0x1FF)
+CHAIN = b"\x89\x4f" + struct.pack(">HBBI", 2, 2, 1, 7 << 8 | 255)  # RFC 8300 2: metadata of no length, IPv4
 FE80 = [{"dst": "default", "gateway": "fe80::1", "dev": "eth2"}]
 LINK_LOCAL = '[[virtual_interface]]\nname = "dxvif-6"\nvlan = 101\npeer_address = "fe80::1"\n'
 PEER = f'[[virtual_interface]]\nname = "dxvif-private"\nvlan = 101\npeer_address = "{v.AMAZON}"\n'
 ETH1 = v.ALL.replace('name = "dxvif-private"', 'name = "dxvif-private"\ninterface = "{}"')
+GATEWAY = "02:77:00:00:00:77"
+OFFICE = [w.arp(w.CLIENT, w.HOST, 101, asker="10.20.0.1"), w.arp("10.20.0.1", GATEWAY, 101, asker=w.CLIENT)]
 OTHER_ADDRESS = PEER.replace(v.AMAZON, "192.0.2.1")
 EVERYWHERE = '[[uplink]]\nname = "isp"\nprefixes = "0.0.0.0/0"\n'
 TO_VPC = '[[vpn]]\nname = "vpn-1"\nprefixes = "172.31.0.0/16"\n'
@@ -157,6 +179,31 @@ LAYOUTS = [
         "ARP shows the peer on another link's VLAN, whose peer has the same address",
         [w.arp(v.AMAZON, v.STRANGER, 201), *seen(OTHER_ON_VLAN)], DIRECT, w.SITE + PEER + PEER.replace("private", "2").replace("101", "201"),
     ),
+    *(
+        Layout(f"a LAN has the link's VLAN number, and {name}", [*OFFICE, claim, *seen(Wire(101, far))], NOTHING, w.SITE + PEER)
+        for name, far, claim in (
+            ("a host there claims the peer's address towards the site's end", v.STRANGER, w.arp(v.AMAZON, v.STRANGER, 101)),
+            ("its router answers for the peer", GATEWAY, w.arp(v.AMAZON, GATEWAY, 101, asker=w.CLIENT)),
+            ("its router is seen", GATEWAY, w.arp("10.20.0.1", GATEWAY, 101, asker=w.CLIENT)),
+        )
+    ),
+    *(
+        Layout(
+            f"another network's router has the peer's link-local address, {name}",
+            [w.neighbour("fe80::1", GATEWAY, vlan), *seen(Wire(vlan, GATEWAY), w.CLIENT6, w.SERVER6)], NOTHING, w.SITE + LINK_LOCAL,
+        )
+        for name, vlan in (("without a tag", None), ("with the link's VLAN number", 101))
+    ),
+    Layout(
+        "the peer's link-local address on the link's interface",
+        w.on_interface([w.neighbour("fe80::1", w.AWS1, 101), *seen(DX, w.CLIENT6, w.SERVER6)], "eth1"), ("direct-connect confirmed",) * 2,
+        w.SITE + LINK_LOCAL + 'interface = "eth1"\n',
+    ),
+    Layout(
+        "the peer's address is a LAN's router's as well, without a tag",
+        [w.arp("192.168.1.1", GATEWAY, asker="192.168.1.2"), *seen(Wire(None, GATEWAY), "192.168.1.2", "198.51.100.66")], NOTHING,
+        w.SITE + PEER.replace(v.AMAZON, "192.168.1.1") + 'own_address = "192.168.1.2"\n',
+    ),
     Layout("on the VLAN of a link that is down", seen(OTHER_ON_VLAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}),
     Layout("on the VLAN of a link that is up", seen(OTHER_ON_VLAN), DIRECT, HOME, {"a.json": {"virtualInterfaces": [VIF]}}),
     Layout("a sensor on the VLAN of a link that is down", seen(LAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}, witness=zeek(vlan=101)),
@@ -178,6 +225,28 @@ LAYOUTS = [
     Layout("on another VLAN of the interface", w.on_interface(seen(Wire(None, w.AWS1)), "eth1.102"), DIRECT, ETH1.format("eth1.101").replace(w.BACKUP, "")),
     Layout("a sensor on the VLAN, with another MAC", seen(LAN), NOTHING, v.ALL.replace('["172.31.0.0/16"]', "[]"), witness=zeek(vlan=101, resp_l2_addr=v.STRANGER)),
     Layout("a sensor on the VLAN, with the peer's MAC", seen(LAN), DIRECT, witness=zeek(vlan=101, resp_l2_addr=w.AWS1)),
+    *(
+        Layout(f"{name} on the link's VLAN, with its peer's MAC", between(DX, head), NOTHING, topology)
+        for name, head, topology in (
+            ("labels", LABELS, v.ALL), ("labels, with the peer as ARP shows it,", LABELS, w.SITE + PEER),
+            ("a service chain's header", CHAIN, v.ALL),
+        )
+    ),
+    Layout("PPPoE with the link's peer", w.pppoe(seen(Wire(None, w.AWS1, w.EDGE), w.OWN_PUBLIC, w.SERVER)), NOTHING),
+    Layout("labels on the uplink", between(Wire(200, w.ISP, w.EDGE), LABELS), NOTHING),
+    Layout("labels at the site, this side of its router", between(LAN, LABELS), DIRECT, NO_BACKUP + ROUTER),
+    *(
+        Layout(f"what the router sent with the link's tag, cooked as {kind}", sent(seen(DX), kind), NOTHING, w.SITE + w.PRIVATE)
+        for kind in (113, 276)
+    ),
+    Layout(
+        "a prefix that AWS accepts, and the provider gives", seen(LAN, w.OWN_PUBLIC, w.SERVER), NOTHING,
+        HOME + w.PUBLIC + GIVEN.replace("203.0.113.10/32", "203.0.113.0/28"),
+    ),
+    *(
+        Layout(f"everything behind a virtual interface, {name}", seen(LAN, server="198.51.100.66"), said, HOME + PEER + 'prefixes = "0.0.0.0/0"\n' + more)
+        for name, more, said in (("and an uplink", w.UPLINK, NOTHING), ("and no uplink", "", DIRECT))
+    ),
     Layout(
         "a request from the provider's address in what a virtual interface carries", w.talk(w.CLIENT, w.SERVER, LAN),
         ("internet likely", "unknown none"), HOME + w.PUBLIC + GIVEN, witness={"trail.json": trail(w.OWN_PUBLIC)},
