@@ -14,7 +14,7 @@ import pytest
 
 import auditor
 from auditor.cli.listing import ColumnLayout, _arranged
-from auditor.report import asking, who
+from auditor.report import asking, closed_sets, who
 from auditor.tables.arrow import categories
 from auditor.tables.schema import TABLES
 from tests import wire
@@ -109,8 +109,41 @@ def test_versions_have_their_order(versions: Any) -> None:
     assert versions.who("tls_version between 'SSL 3.0' and 'DTLS 1.0'")["flows"].sum() == 1
     listed = versions.sql("select severity from findings where severity >= 'high' order by severity desc")
     assert set(listed["severity"]) <= {"high", "critical"}
-    with pytest.raises(auditor.AuditError, match=r"Could not convert string 'TLS 9\.9'"):
+    # was DuckDB's "Could not convert string … to ENUM", which is no word of whoever asks
+    with pytest.raises(auditor.AuditError, match=r"tls_version is never 'TLS 9\.9': it is one of SSL 2\.0, SSL 3\.0, "):
         versions.sql("select * from flows where tls_version > 'TLS 9.9'")
+    with pytest.raises(auditor.AuditError, match="tls9: neither a question"):
+        versions.who("tls9")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tls_version = 'TLSv1.2'", "tls_version is never 'TLSv1.2': it is one of SSL 2.0, TLS 1.2, TLS 1.3. Did you mean 'TLS 1.2'?"),
+        ("x in (select 1) and flows.\"tls_version\" not in ('TLS 1.2', 'ssl 2.0')", "Did you mean 'SSL 2.0'?"),
+        ("tls_version between 'TLS 1.2' and 'TLS 9'", "TLS 1.2, TLS 1.3."),
+        ("VERDICT <> 'Failed'", "it is one of pass, fail. Did you mean 'fail'?"),
+        ("tls_version < 'TLS 1.2' or tls_version = 'TLS 1.3 (draft 23)' and verdict='it''s'", "verdict is never 'it's'"),
+        ("tls_version like 'TLS 1%' and verdict = 'pass' and no_verdict = 'x' and server_name = 'fail'", None),
+        ("select left(verdict, 1) as verdict from flows having verdict = 'p'", None),
+    ],
+)  # fmt: skip
+def test_a_value_that_a_column_never_has(text: str, said: str | None) -> None:
+    """A query for what a closed set does not hold is a slip, and is told with what it holds: not an empty answer."""
+    sets = {"tls_version": ["SSL 2.0", "TLS 1.2", "TLS 1.3"], "verdict": ["pass", "fail"]}
+    if said is None:
+        closed_sets.check(text, sets, lambda name: ())
+        return
+    with pytest.raises(auditor.AuditError, match=re.escape(said)):
+        closed_sets.check(text, sets, lambda name: ["TLS 1.3 (draft 23)"])
+
+
+def test_columns_of_other_tables(office: Any) -> None:
+    """A column that another table has is said to be there; a value that no row has is no answer either."""
+    with pytest.raises(auditor.AuditError, match="It is a column of findings"):
+        office.sql("select * from flows where severity = 'high'")
+    with pytest.raises(auditor.AuditError, match="path is never 'dx': it is one of direct-connect, vpn"):
+        office.who("path = 'dx'")
 
 
 def test_dtls_is_as_old_as_its_tls() -> None:

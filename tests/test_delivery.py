@@ -168,8 +168,14 @@ def test_what_came_back(audit_bytes: Run) -> None:
     assert outcomes == {port: f"answered by something that is no TLS: {name}" for port, name in ports.items()}
     verdicts = result.rows("verdicts", "flow_id", "rule", "reason")
     reasons = {flows[row["flow_id"]]: row["reason"] for row in verdicts if row["rule"] == "NET101"}
+    # in the same words by all rules, so that it is one line for people
+    unseen = {row["reason"] for row in verdicts if row["rule"] in ("TLS101", "TLS102", "TLS106")}
+    assert unseen == {"no ServerHello was seen"}
     assert reasons.pop(40_000) == "the TLS handshake did not come to its end"
-    assert reasons == {port: f"the ClientHello was answered without TLS: {name}" for port, name in ports.items()}
+    words = {"unknown": "not recognised"}  # the name alone read as if it were what answered
+    assert reasons == {
+        port: f"the ClientHello was answered without TLS: {words.get(name, name)}" for port, name in ports.items()
+    }
 
 
 @pytest.mark.parametrize(("ttl", "expected"), [(64, "reset by the server"), (255, "reset on the way")])

@@ -62,6 +62,18 @@ def test_both_forms_say_the_same(audits: Path, tmp_path: Path) -> None:
     assert history.sql(old, counted) == history.sql(audits, counted)
 
 
+def test_changes_and_old_versions_in_one_table(audits: Path) -> None:
+    """What programs read has every row of both tables of a history, each with its client, service, version and count."""
+    changes, old = history.drift(audits)
+    names, rows = history.as_one(changes, old)
+    assert len(rows) == len(changes[1]) + len(old[1])
+    assert [row[: len(changes[0])] for row in rows[: len(changes[1])]] == changes[1]
+    told = [dict(zip(names, row, strict=True)) for row in rows[len(changes[1]) :]]
+    assert {one["change"] for one in told} == {"old version"}
+    columns = ("client", "service", "spoken", "flows", "last_seen")
+    assert [tuple(one[name] for name in columns) for one in told] == old[1]
+
+
 def test_a_database_is_not_added_to(audits: Path, tmp_path: Path) -> None:
     """Writing to a database of somebody else would run what is in it: it is refused, and the file stays as it is."""
     old = database_of(audits, tmp_path / "audits.duckdb")

@@ -295,6 +295,15 @@ def test_psk_alone_is_not_forward_secret(audit_bytes: Any) -> None:
     assert (row["resumption"], row["forward_secrecy"], row["key_exchange"]) == ("psk", False, "PSK")
 
 
+def test_neither_a_key_share_nor_a_psk(audit_bytes: Any) -> None:
+    """A TLS 1.3 ServerHello that has neither is against RFC 8446 9.2: no key exchange is told of it, nor a PSK that nobody chose."""
+    answer = wire.server_hello(0x1301, extensions=V13)
+    row = talk(audit_bytes, hello(wire.client_hello(extensions=OFFER)), reply(answer))
+    assert (row["tls_version"], row["resumed"]) == ("TLS 1.3", False)
+    assert all(pd.isna(row[name]) for name in ("resumption", "forward_secrecy", "key_exchange"))
+    assert "neither a key share nor a pre-shared key" in row["forward_secrecy_reason"]
+
+
 def test_encrypted_is_missing_not_empty(audit_bytes: Any) -> None:
     """What TLS 1.3 encrypts is missing; it is never an empty text."""
     share = wire.extension(51, struct.pack(">HH", 0x1D, 1) + b"x")

@@ -18,6 +18,8 @@ from auditor.cli.app import (
     DiffFormat,
     ForceOption,
     Format,
+    FormOption,
+    ListForm,
     TableOption,
     WhereOption,
     app,
@@ -175,15 +177,20 @@ def diff_command(
 def history_command(
     history: Annotated[Path, typer.Argument(help="History that audit pcap --history wrote.", show_default=False)],
     where: WhereOption = None,
+    form: FormOption = ListForm.table,
 ) -> None:
     """Show drift over time: when paths and versions changed, and who spoke old versions.
 
-    --where chooses among the rows of the table traffic, of which audit sql HISTORY 'describe traffic' lists the columns.
+    --where chooses among the rows of the table traffic, of which audit sql HISTORY 'describe traffic' lists the columns. In
+    other forms than table, old versions are rows behind the changes, whose "change" is "old version".
     """
     from auditor.cli.listing import show_rows
-    from auditor.report.history import drift
+    from auditor.report.history import as_one, drift
 
     changes, old = drift(history, where or "true")
+    if form is not ListForm.table:
+        show_rows(as_one(changes, old), form.value)
+        return
     show_rows(changes, title="Changes by client group and service")
     show_rows(old, title="Old versions")
 

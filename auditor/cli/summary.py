@@ -70,7 +70,8 @@ def headline(result: Audit) -> Text:
     parts.append(counted(counts["handshakes"], "TLS handshake"))
     if (span := overview.span(result)) is not None:
         begun, ended = _second(span[0]), _second(span[1])
-        parts.append(f"{begun} to {ended[11:] if begun[:10] == ended[:10] else ended} UTC")
+        until = "" if begun == ended else f" to {ended[11:] if begun[:10] == ended[:10] else ended}"
+        parts.append(f"{begun}{until} UTC")
     policies = ", ".join(printable(f"{policy['id']} {policy['edition']}") for policy in manifest["policies"])
     site = f"site {printable(manifest['site'])}" if manifest["site"] else "no topology: only frames show paths"
     said = (

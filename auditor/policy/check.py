@@ -20,6 +20,7 @@ TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
 ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 WEAK = ["ssh-weak"]  # encrypted, by algorithms that no longer protect
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
+UNSEEN = ("no ServerHello was seen", "no ClientHello was seen")
 NOTHING_SHOWS = "nothing shows that it "  # of what a rule is not about as far as is known, and might be
 
 
@@ -105,12 +106,26 @@ def is_given(texts: Array) -> Array:
 
 def no_server_hello(facts: Facts) -> CheckResult:
     """Answers for handshakes of which no ServerHello tells anything: none was seen, or not enough of it."""
-    answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ServerHello was seen")
+    answer = CheckResult.of(facts, NOT_OBSERVABLE, UNSEEN[0])
     wrong = np.array(
         [why is not None and why.startswith("ServerHello: ") for why in facts.status_reason.tolist()], bool
     )
     answer.put(wrong, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))
     return answer
+
+
+def put_status(facts: Facts, answer: CheckResult) -> None:
+    """Answers for handshakes that were not seen whole: why. What other rules say in the same words is one line with them."""
+    answer.put(
+        is_given(facts.status_reason), NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason))
+    )
+    for unseen in UNSEEN:
+        answer.put(facts.status_reason == unseen, NOT_OBSERVABLE, unseen)
+
+
+def what_spoken(names: Array) -> Array:
+    """What was spoken instead of TLS, in words."""
+    return np.array(["not recognised" if v in (None, "unknown") else v for v in names.tolist()], object)
 
 
 def where_given(reasons: Array, verdict: int, other: int, otherwise: str) -> CheckResult:

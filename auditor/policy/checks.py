@@ -23,7 +23,9 @@ from auditor.policy.check import (
     no_handshake,
     no_server_hello,
     or_unknown,
+    put_status,
     unmet,
+    what_spoken,
 )
 from auditor.policy.encryption import WEAK_SSH, encryption, put_clear
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
@@ -44,7 +46,7 @@ def tls_version(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
     minimum = str(parameters.get("minimum", "TLS 1.2"))
     rank = VERSION_ORDER.index(minimum)
     answer = no_server_hello(facts)
-    answer.put(facts.status_reason != None, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
+    put_status(facts, answer)
     good = facts.negotiated & (facts.version >= rank)
     answer.put(good, PASS, JoinedTexts(or_unknown(facts.version_name), " negotiated"))
     unknown = facts.negotiated & (facts.version < 0)
@@ -81,7 +83,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
 def offers_forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The client offers at least one suite with forward secrecy."""
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen, or only suites of unknown kind")
-    answer.put(facts.status_reason != None, NOT_OBSERVABLE, JoinedTexts("not known: ", or_unknown(facts.status_reason)))  # noqa: E711
+    put_status(facts, answer)
     answer.put(facts.offers_forward_secrecy == YES, PASS, "the client offers (EC)DHE")
     answer.put(facts.offers_forward_secrecy == NO, unmet(required), "no DHE or ECDHE suite offered")
     no_handshake(facts, answer)
@@ -189,7 +191,7 @@ def hello_delivery(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     answer.put(facts.hello_outcome == ENDED, NOT_OBSERVABLE, "the capture ended before an answer to the ClientHello")
     other = facts.hello_outcome == NOT_TLS
     answer.put(
-        other, NOT_OBSERVABLE, JoinedTexts("answered by something that is no TLS: ", or_unknown(facts.answered_with))
+        other, NOT_OBSERVABLE, JoinedTexts("answered by something that is no TLS: ", what_spoken(facts.answered_with))
     )
     answered = np.isin(facts.hello_outcome, (ANSWERED, RETRY, ALERT))
     answer.put(answered, PASS, "the server answered the ClientHello")

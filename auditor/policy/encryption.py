@@ -19,6 +19,7 @@ from auditor.policy.check import (
     no_memory,
     or_unknown,
     unmet,
+    what_spoken,
 )
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.recognise.numbers import APPLICATIONS, UNSEEN_BEGINNING
@@ -103,12 +104,12 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
     answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
     answered = (facts.answered_with, WITHOUT_TLS)
     replied = open_end & is_one_of(facts.answered_with, UNKNOWN_BYTES)
-    answer.put(replied, NOT_OBSERVABLE, JoinedTexts(WITHOUT_TLS, or_unknown(facts.answered_with)))
+    answer.put(replied, NOT_OBSERVABLE, JoinedTexts(WITHOUT_TLS, what_spoken(facts.answered_with)))
     for spoken, words in (answered, *_around(facts)):
         given = tls & is_given(spoken)
         unknown = given & is_one_of(spoken, UNKNOWN_BYTES)
-        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, JoinedTexts(words, or_unknown(spoken)))
-        answer.put(given & ~unknown, unmet(required), JoinedTexts(words, or_unknown(spoken)))
+        answer.put(unknown & (answer.verdict == PASS), NOT_OBSERVABLE, JoinedTexts(words, what_spoken(spoken)))
+        answer.put(given & ~unknown, unmet(required), JoinedTexts(words, what_spoken(spoken)))
 
 
 def _around(facts: Facts) -> Iterator[tuple[Array, str]]:
@@ -121,7 +122,7 @@ def put_clear(facts: Facts, required: bool, answer: CheckResult) -> None:
     """The answers for what was spoken in clear before or after a handshake: no version of TLS, no suite protects that."""
     for spoken, words in _around(facts):
         known = facts.has_handshake & is_given(spoken) & ~is_one_of(spoken, UNKNOWN_BYTES)
-        answer.put(known, unmet(required), JoinedTexts(words, or_unknown(spoken)))
+        answer.put(known, unmet(required), JoinedTexts(words, what_spoken(spoken)))
 
 
 def is_unprotected(facts: Facts) -> Array:

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import AuditError
-from auditor.report import database
+from auditor.report import closed_sets, database
+from auditor.report.closed_sets import TEXT
 from auditor.report.database import Table
 from auditor.report.results import Results
 from auditor.report.scanned import GROUP, ROW, Scanned
@@ -28,7 +29,6 @@ ORDERED: dict[str, Column] = {
     column.name: column for columns in TABLES.values() for column in columns if column.ordered
 }
 NAMES = "|".join(sorted(ORDERED, key=len, reverse=True))
-TEXT = r"'(?:[^']|'')*'"
 COMPARED = re.compile(rf"\b({NAMES})\b(\"?\s*(?:<=|>=|<(?!>)|>)\s*)({TEXT})", re.IGNORECASE)
 COMPARED_BEHIND = re.compile(rf"({TEXT})(\s*(?:<=|>=|<(?!>)|>)\s*(?:\w+\.)?\"?)({NAMES})\b", re.IGNORECASE)
 BETWEEN = re.compile(rf"\b({NAMES})\b(\"?\s+(?:not\s+)?between\s+)({TEXT})(\s+and\s+)({TEXT})", re.IGNORECASE)
@@ -116,9 +116,18 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
     with_groups = re.search(rf"\b{GROUP}\b", text, re.IGNORECASE) is not None
     scans = [Scanned(result, name, _columns(name, words), with_groups and name == "flows") for name in named]
     with database.closed() as connection, _explained(named):
+        closed_sets.check(
+            text,
+            _sets(named, text),
+            lambda name: {
+                t for one in named for column in TABLES[one] if column.name == name for t in _texts(result, one, column)
+            },
+        )
         for column in ORDERED.values():
             _create_type(
-                connection, column, {t for one in scans if column.name in one.names for t in _texts(one, column)}
+                connection,
+                column,
+                {t for one in scans if column.name in one.names for t in _texts(result, one.table, column)},
             )
         for one in scans:
             _register(connection, one)
@@ -130,12 +139,15 @@ def _opened(result: Results, text: str, words: set[str] | None) -> "Iterator[duc
 
 
 @contextmanager
-def ordered(tables: "Mapping[str, pa.Table]") -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A database of tables that are in no results; what has an order has it there too."""
+def ordered(tables: "Mapping[str, pa.Table]", text: str) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A database of tables that are in no results, for a query; what has an order has it there too."""
     with database.closed() as connection:
         for column in ORDERED.values():
             having = [table.column(column.name) for table in tables.values() if column.name in table.column_names]
-            _create_type(connection, column, {text for one in having for text in one.unique().to_pylist() if text})
+            texts = {one for values in having for one in values.unique().to_pylist() if one}
+            if having:
+                closed_sets.check(text, {column.name: categories(column, [])}, lambda _, texts=texts: texts)
+            _create_type(connection, column, texts)
         for name, table in tables.items():
             connection.register(f"{name} as written", table)
             columns = _replaced(table.column_names)
@@ -149,7 +161,7 @@ def rows_where(table: Table, condition: str) -> Table:
 
     names, rows = table
     listed = pa.table({name: [row[k] for row in rows] for k, name in enumerate(names)})
-    with ordered({"listed": listed}) as connection, naming(names):
+    with ordered({"listed": listed}, condition) as connection, naming(names):
         # the line end closes a comment, and the brackets keep the condition a condition
         return database.query(connection, f"select * from listed where (\n{ranked(condition)}\n)")  # noqa: S608 - a database that holds nothing else
 
@@ -176,7 +188,10 @@ def _explained(tables: list[str]) -> Iterator[None]:
             raise
         columns = [column.name for table in tables for column in TABLES[table]]
         near = get_close_matches(unknown[1].lower(), columns, 1)
+        others = [table for table in TABLES if any(unknown[1].lower() == column.name for column in TABLES[table])]
         more = f'Did you mean "{near[0]}"?' if near else f"describe {tables[0]} lists those there are"
+        if others:
+            more = f"It is a column of {', '.join(others)}"
         raise AuditError(f"{error} {more}") from error
 
 
@@ -190,9 +205,21 @@ def _columns(table: str, words: set[str] | None) -> list[str]:
     return [name for name in names if name in words] or names[:1]
 
 
-def _texts(scan: Scanned, column: Column) -> set[str]:
+def _sets(tables: list[str], text: str) -> dict[str, list[str]]:
+    """What the columns of closed sets that a text names can hold; not of a name that is any text in one of the tables."""
+    sets, free = dict[str, list[str]](), set[str]()
+    for column in (column for table in tables for column in TABLES[table] if column.name in text.lower()):
+        if column.values or column.ordered:  # noqa: PD011 - ours
+            known = sets.setdefault(column.name, [])
+            known += [one for one in categories(column, []) if one not in known]
+        else:
+            free.add(column.name)
+    return {name: values for name, values in sets.items() if name not in free}
+
+
+def _texts(result: Results, table: str, column: Column) -> set[str]:
     """The distinct texts of a column of a closed set."""
-    batches = scan.result.batches(scan.table, column.name)
+    batches = result.batches(table, column.name)
     return {text for batch in batches for text in batch.column(0).dictionary.to_pylist() if text is not None}
 
 

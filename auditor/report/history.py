@@ -102,9 +102,9 @@ def _findings(result: Results) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A history as the tables of a database that is closed to all else. Raises AuditError."""
-    with asking.ordered(history_files.read(path)) as connection:
+def _opened(path: Path, query: str) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A history as the tables of a database that is closed to all else, for a query. Raises AuditError."""
+    with asking.ordered(history_files.read(path), query) as connection:
         yield connection
 
 
@@ -114,9 +114,20 @@ def drift(path: str | Path, where: str = "true") -> tuple[Table, Table]:
     ``where``: only of the traffic of which this is true, in SQL's words.
     """
     chosen = f"with chosen as (select * from traffic where (\n{where}\n))"  # noqa: S608 - a database of nothing else
-    with _opened(Path(path)) as history, asking.naming(history_files.COLUMNS["traffic"]):
+    with _opened(Path(path), where) as history, asking.naming(history_files.COLUMNS["traffic"]):
         changes, old = (database.query(history, asking.ranked(chosen + query)) for query in (DRIFT, OLD))
         return changes, old
+
+
+def as_one(changes: Table, old: Table) -> Table:
+    """Changes, and behind them old versions as rows of the same columns, for programs that read one table."""
+    names = [*changes[0], "last_seen"]
+    meant = {"tls_version": "spoken"}
+    rows: list[tuple[Any, ...]] = [(*row, None) for row in changes[1]]
+    for row in old[1]:
+        cells = {meant.get(name, name): value for name, value in zip(old[0], row, strict=True)}
+        rows.append(tuple({"change": "old version", **cells}.get(name) for name in names))
+    return names, rows
 
 
 def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.warn) -> Table:
@@ -132,7 +143,7 @@ def sql(where: str | Path, query: str, say: Callable[[str], object] = warnings.w
     ):
         if (known := asking.about_tables(history_files.read(path), query)) is not None:
             return known
-        with _opened(path) as history:
+        with _opened(path, query) as history:
             return database.query(history, asking.ranked(query))
     result = Results(where)
     for sentence in altered(result.folder):

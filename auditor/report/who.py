@@ -11,6 +11,7 @@ from auditor.report.database import Table
 from auditor.report.results import Results
 from auditor.tables.schema import TABLES
 from auditor.tables.value_sets import VERDICTS
+from auditor.tables.versions import VERSION_ORDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,9 @@ def condition(result: Results, question: str) -> str:
     if (ready := QUESTIONS.get(word.lower().replace("_", "-").replace(" ", "-"))) is not None:
         return ready
     if (version := VERSION.fullmatch(word)) is not None:
-        return f"tls_version like '{version[1].upper()} {version[2]}.{version[3] or 0}%'"
+        name = f"{version[1].upper()} {version[2]}.{version[3] or 0}"
+        if any(known.startswith(name) for known in VERSION_ORDER):
+            return f"tls_version like '{name}%'"
     if RULE.fullmatch(word):
         if result.rule(word.upper()) is None:
             raise AuditError(f"{word}: no rule of this audit; audit rules lists them")

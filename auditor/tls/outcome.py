@@ -99,6 +99,8 @@ def forward_secrecy(server: ServerShape, resumed: bool | None, seen: int) -> tup
             return True, f"TLS 1.3 key share in the ServerHello{early}"
         if not server.is_whole:
             return None, "the ServerHello is not whole"
+        if PRE_SHARED_KEY not in server.extensions:  # RFC 8446 9.2: it has one of both
+            return None, "the ServerHello has neither a key share nor a pre-shared key"
         return False, "TLS 1.3 with a pre-shared key alone (psk_ke)"
     suite = suites().get(server.suite)
     if suite is None or suite.ephemeral is None:
@@ -134,7 +136,7 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
     scheme = None
     exchange = suite.key_exchange if suite else None
     if server.is_tls13:
-        exchange = _exchange(group, how, server)
+        exchange = _exchange(group, how)
     elif seen & S.SEEN_KEY_EXCHANGE and exchange in ("ECDHE", "DHE", "DH", "ECDH"):
         if exchange in ("ECDHE", "ECDH"):
             group = curve or None
@@ -168,13 +170,13 @@ def outcome(seen: int, server: ServerShape | None, curve: int, curve_sig: int, d
     )
 
 
-def _exchange(group: int | None, how: str | None, server: ServerShape) -> str | None:
+def _exchange(group: int | None, how: str | None) -> str | None:
     """The key exchange of TLS 1.3, which is that of its group."""
-    if group is None and not server.is_whole:
-        return None
-    if group is not None and is_post_quantum(group):
+    if group is None:
+        return "PSK" if how == "psk" else None
+    if is_post_quantum(group):
         return "KEM" if group in (0x0200, 0x0201, 0x0202) else "hybrid"
-    return "PSK" if how == "psk" else "ECDHE" if group is None or group not in range(0x100, 0x200) else "DHE"
+    return "DHE" if group in range(0x100, 0x200) else "ECDHE"
 
 
 def _agreed(server: ServerShape) -> dict[str, bool | None]:
