@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from auditor.requests import signing, upload
@@ -27,6 +28,11 @@ class Layers:
         self.from_client = source[0] == 10
         client = source if self.from_client else target
         self.flow = int.from_bytes(client[1:], "big")
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """What its form says, which is looked for once, however many frames of HTTP/2 are in a packet."""
+        return form_of(self.layers)
 
 
 def values(layer: Any, name: str) -> list[str]:
@@ -92,7 +98,6 @@ class Dissector:
         self.exchange = Exchange()
         self.streams = Streams()
         self.begun: dict[tuple[int, bool], dict[str, str]] = {}  # of flows and sides: headers that are not whole
-        self.notes: set[str] = set()
         self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
         self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
 
@@ -147,7 +152,7 @@ class Dissector:
                     headers,
                     scheme=self._scheme(seen.flow),
                     salt=self.salt,
-                    form=form_of(seen.layers),
+                    form=seen.form,
                     upload=upload_of(method, headers, layer),
                 )
             )
@@ -162,8 +167,8 @@ class Dissector:
             return
         stream = (2, int(number))
         pending = self.exchange.waiting(seen.flow, stream)
-        if seen.from_client and pending is not None and pending.api is None and (parameters := form_of(seen.layers)):
-            form(pending, parameters)
+        if seen.from_client and pending is not None and pending.api is None and seen.form:
+            form(pending, seen.form)
         headers = self._whole(seen, layer)
         if headers:
             yield from self.headers(seen, stream, headers)
@@ -212,7 +217,6 @@ class Dissector:
             )
             for stream, headers in pieces:
                 yield from self.headers(seen, (3, stream), headers)
-        self.notes |= self.streams.notes
 
     def _smtp(self, seen: Layers, layer: Any) -> Iterator[Request]:
         for command, parameter in zip(
@@ -225,6 +229,16 @@ class Dissector:
 
     def rest(self) -> Iterator[Request]:
         yield from self.exchange.rest()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know."""
+        return sorted(self.streams.notes)
+
+    @property
+    def partial(self) -> dict[int, str]:
+        """Flows of whose requests some may not have been read, and why."""
+        return self.streams.partial
 
 
 def _is_opened(layer: Any) -> bool:
