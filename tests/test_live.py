@@ -285,6 +285,20 @@ def test_asking_a_program_that_has_ended_is_no_error(monkeypatch: pytest.MonkeyP
     assert len(capture.close()) == 1
 
 
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [("sys.exit(2)", ["eth9 is gone"]), ("os.kill(os.getpid(), 9)", ["eth9 is gone"]), ("sys.exit(0)", [])],
+)
+def test_a_program_that_ends_by_itself_is_told(end: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where capturing ended before anybody asked for it, by an error or a signal, the audit does not look like a whole one."""
+    script = f"import os, sys; sys.stderr.write('eth9 is gone\\n'); sys.stdout.flush(); sys.stderr.flush(); {end}"
+    monkeypatch.setattr(live, "command", lambda *_: [sys.executable, "-c", script])
+    capture = live.LiveCapture("eth9")
+    capture._child.wait()
+    ended = "ended by itself, and what came later was not captured: "
+    assert [note.partition(ended)[2] for note in capture.close()[1:]] == words
+
+
 def test_a_reader_that_is_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody reads what a program captures, it is said that packets may be dropped, before it counts them."""
     script = "import sys; sys.stdout.buffer.write(bytes(1 << 20))"

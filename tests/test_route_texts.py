@@ -148,3 +148,10 @@ def test_prefixes_are_checked(tmp_path: Path) -> None:
     routes = route_files.read(tmp_path / "routes.txt", notes=notes)
     assert list(routes.prefixes) == [parse("0.0.0.0/0")]
     assert ["1 of 2 routes" in note or "1 route" in note for note in notes] == [True]
+
+
+@pytest.mark.parametrize("metric", ["²", "9" * 5000, "-1"])
+def test_metrics_that_are_no_numbers(tmp_path: Path, metric: str) -> None:
+    """A metric of which no number can be made costs its own route at most."""
+    text = f"default via {ISP} dev eth2 metric {metric}\n52.94.0.0/16 via {AWS} dev eth1.102\n"
+    assert hop_to(tmp_path, text, "52.94.5.10").next_hop == parse_address(AWS)

@@ -271,13 +271,19 @@ def test_time_stamps(work: Path, pair: tuple[Path, Path], kind: str) -> None:
 
 @pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
 def test_time_stamps_of_the_list_itself(work: Path, digest: str) -> None:
-    """A stamp that somebody else asked for, of the list of digests and without certificates in it, counts as well."""
+    """A stamp that somebody else asked for, of the list of digests and without certificates in it, counts as well.
+
+    So does one that was granted with modifications (RFC 3161, 2.4.2), and one with any other status does not.
+    """
     authority = Authority(work / "tsa", "rsa")
     openssl("ts", "-query", "-data", f"results/{CUSTODY}", f"-{digest}", "-no_nonce", "-out", "request")
     authority.answer(work / "request", work / "answer.tsr")
     (work / "both.pem").write_bytes(authority.root.read_bytes() + (work / "tsa" / "tsa.pem").read_bytes())
-    same, why = seals(timestamp_response=work / "answer.tsr", timestamp_ca=work / "both.pem")[str(work / "answer.tsr")]
-    assert (same, why[: len(CUSTODY)]) == (True, CUSTODY)
+    granted = (work / "answer.tsr").read_bytes()
+    for status, counts in ((0, True), (1, True), (2, False), (4, False)):
+        (work / "answer.tsr").write_bytes(granted.replace(b"\2\1\0", bytes([2, 1, status]), 1))
+        said = seals(timestamp_response=work / "answer.tsr", timestamp_ca=work / "both.pem")[str(work / "answer.tsr")]
+        assert (said[0], said[1].startswith(CUSTODY)) == (counts, counts)
 
 
 def test_time_stamps_of_something_else(work: Path) -> None:

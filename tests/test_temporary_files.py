@@ -3,12 +3,14 @@
 import io
 import signal
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import auditor
+from auditor.report import temporary
 from auditor.requests import decrypt, opener
 from tests import wire
 from tests.test_exit_codes import run, sentence
@@ -63,3 +65,13 @@ def test_what_was_not_written_is_let_go() -> None:
     one.file.write(b"x")
     one.close()
     assert one.file.closed
+
+
+@pytest.mark.parametrize("owner", ["²", "9" * 30, "9" * 19, "0", "-1", "x"])
+def test_names_that_others_give_to_temporary_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    """Whatever somebody calls a folder where everybody has temporary files: results find their place beside it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"{temporary.TEMPORARY}{owner}-x").mkdir()
+    assert temporary.new().is_dir()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from auditor.border.words import agreed, counted
+from auditor.border.words import agreed, counted, is_number
 from tests.conftest import ROOT
 
 # What sentences count. A number that stands before one of these must have gone through ``agreed`` or ``counted``.
@@ -55,6 +55,14 @@ def test_numbers_and_words_agree(count: int, words: str) -> None:
     """Only one of a thing is without an s, and many are written for people."""
     assert counted(count, "flow") == words
     assert agreed(count, "is", "are") == ("is" if count == 1 else "are")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", True), ("9" * 19, True), ("", False), ("-1", False), ("²", False), ("9" * 5000, False)]
+)
+def test_what_is_a_number(text: str, number: bool) -> None:
+    """Digits that Python makes a number of; of an exponent, or of thousands of digits, it makes none."""
+    assert is_number(text) == number
 
 
 def fixed_plurals(source: str) -> Iterator[str]:

@@ -259,6 +259,17 @@ def test_together_or_not_at_all(tmp_path: Path) -> None:
     assert names(tmp_path) == ["mark"]
 
 
+def test_a_folder_that_somebody_keeps_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may list a folder can lock it: nobody waits for that without end, or without a word."""
+    monkeypatch.setattr(writing, "WAIT", 0.05)
+    with writing.held(tmp_path) as number:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        with pytest.raises(AuditError, match=r"another program has kept it locked \(flock\)"), writing.locked(tmp_path):
+            raise AssertionError
+    with writing.locked(tmp_path):
+        pass
+
+
 def test_what_killed_ones_left_goes(tmp_path: Path) -> None:
     """New files of somebody who was killed are removed by the next; those of somebody who still writes stay."""
     left, busy, young = (tmp_path / f"{writing.NEW}{number}" for number in range(3))

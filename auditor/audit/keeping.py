@@ -38,7 +38,7 @@ WAITING = 2  # batches that may wait to be written
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FlowContents:
-    """What was found inside a flow: its requests, why there are none, and what its encrypted handshake says."""
+    """What was found inside a flow: its requests, why there are none or not all, and what its encrypted handshake says."""
 
     rows: Sequence[dict[str, Any]] = ()
     unseen: str | None = None

@@ -25,7 +25,7 @@ class Opened:
 
     located: Located
     requests: Requests
-    unseen: Texts  # why requests of a flow are not seen
+    unseen: Texts  # why requests of a flow are not seen, or not all of them
 
     def __len__(self) -> int:
         return len(self.located)
@@ -73,8 +73,11 @@ def opened(
     for at, number, kind, randoms in looked:
         if number in known:
             index[at] = codes.setdefault(known[number].unseen, len(codes))
-        elif kind != SMTP:
-            index[at] = codes.setdefault(failure or inside.why_nothing(number, kind, randoms), len(codes))
+        elif kind != SMTP or number in mine:
+            lacking = inside.why_not_all(number, failure, some=number in mine)
+            if lacking is None and number not in mine:
+                lacking = inside.why_nothing(number, kind, randoms)
+            index[at] = codes.setdefault(lacking, len(codes))
     return Opened(located, mine, Texts(list(codes), index))
 
 
@@ -111,5 +114,5 @@ class OpenedFacts(LocatedFacts):
 
     @fact
     def requests_reason(self) -> Texts:
-        """Why requests are not seen; None where the flow has none that could be."""
+        """Why requests are not seen, or not all; None where the flow has none that could be, or they were read."""
         return self.opened.unseen

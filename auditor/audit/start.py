@@ -218,13 +218,13 @@ def _inside(options: Options, live: "LiveCapture | None" = None, inputs: "Sequen
     from auditor.requests import keys, opener, signing
 
     salt = signing.new_salt() if options.join_key is None else signing.joining_salt(Path(options.join_key))
-    room = ceiling_of(options).part(SECRETS)
-    known, begun = keys.read(options.key_logs(), may_come=live is not None, memory=room), None
+    ceiling = ceiling_of(options)
+    known, begun = keys.read(options.key_logs(), may_come=live is not None, memory=ceiling.part(SECRETS)), None
     if inputs and live is None and not is_long(inputs) and (known or options.http or _may_hold_requests(inputs[0])):
-        begun = opener.begin(known.private_keys)
+        begun = opener.begin(known.private_keys, ceiling.total)
     from auditor.requests.inside import FlowOpener
 
-    return FlowOpener(known, options.http, salt, begun=begun)
+    return FlowOpener(known, options.http, salt, begun=begun, memory=ceiling)
 
 
 def _read_in_shares(

@@ -3,6 +3,7 @@
 from auditor.border.text import printable
 
 BETWEEN = "; "  # sentences in one cell, none of which has it inside
+MOST_DIGITS = 19  # of a number of 63 bits
 LONGEST_VERSION = 40  # characters that are shown of what may be anything
 
 
@@ -14,6 +15,11 @@ def agreed(count: int, one: str, several: str | None = None) -> str:
 def counted(count: int, one: str, several: str | None = None) -> str:
     """A number for people, and the words that agree with it."""
     return f"{count:,} {agreed(count, one, several)}"
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number as programs write it: ``²`` is a digit too, and of thousands of them Python makes no number."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def by_version(theirs: object, ours: str) -> str:

@@ -76,6 +76,7 @@ class LiveCapture:
         self._stream = self._child.stdout
         self._messages: list[str] = []
         self._dropped: int | None = None
+        self._is_to_end = False
         self._asked: float | None = None  # when; None while it cannot be asked
         self._listener = threading.Thread(target=self._listen, args=(self._child.stderr,), daemon=True)
         self._listener.start()
@@ -118,13 +119,14 @@ class LiveCapture:
 
     def stop(self) -> None:
         """Ask the child to end; it writes out what it has. SIGINT would not do: jobs in the background ignore it."""
+        self._is_to_end = True
         self._held.close()
 
     def close(self) -> list[str]:
         """Wait for the child; what should be said of the capture."""
         if self._timer is not None:
             self._timer.cancel()
-        self._child.wait()
+        code = self._child.wait()
         self._listener.join()
         for stream in (self._held, self._stream, self._child.stderr):
             if stream is not None:
@@ -132,6 +134,11 @@ class LiveCapture:
         notes = [f"captured by {self.program}"]
         if self._dropped is not None:
             notes.append(f"{self._dropped} {agreed(self._dropped, 'packet')} dropped by the kernel")
+        if not self._is_to_end and code:
+            why = " ".join(line for line in self._messages if line and LISTENS not in line)[-300:]
+            notes.append(
+                f"{self.program} ended by itself, and what came later was not captured: {why or f'exit code {code}'}"
+            )
         return notes
 
     def dropped(self) -> int | None:

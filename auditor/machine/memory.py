@@ -15,6 +15,7 @@ FLOWS, STREAMS, STRINGS, BATCHES, FACTS, CERTIFICATES, SECRETS = 25, 12, 11, 25,
 # Below such a ceiling malloc keeps no more than so many bytes of what is freed, by its options of mallopt(3).
 TIGHT, KEPT = 2 << 30, 1 << 20
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+REQUESTS = 30  # of the same, while flows are opened: little else is there then
 LOGS = 50  # hundredths that logs and routing tables have before all of these, where there are any
 
 

@@ -21,6 +21,7 @@ from auditor.errors import AuditError, shown
 FILE, FOLDER = 0o600, 0o700
 NEW = ".audit-"  # begins the names of what is not complete yet
 KINDS = ((stat.S_ISLNK, "a link"), (stat.S_ISDIR, "a folder"), (stat.S_ISREG, "a file"), (stat.S_ISFIFO, "a pipe"))
+WAIT, RETRY = 20.0, 0.02  # seconds for which a folder that is locked is waited for: files are exchanged in far less
 SETTLED = 60  # seconds after which what is new is locked, if anybody writes to it
 Identity = tuple[int, int]  # of a file, by whatever name: its device and its number there
 
@@ -124,16 +125,31 @@ def held(folder: Path, *, follow: bool = True) -> Iterator[int]:
 
 @contextmanager
 def locked(folder: Path, *, follow: bool = False) -> Iterator[int]:
-    """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, as ``held`` does."""
+    """A folder, open, in which nobody else exchanges files meanwhile. Raises OSError, as ``held`` does.
+
+    Whoever may list a folder can lock it for as long as they like: AuditError is raised where somebody does.
+    """
     with held(folder, follow=follow) as number:
-        _lock(number)
+        end = time.monotonic() + WAIT
+        while not _lock(number):
+            if time.monotonic() > end:
+                raise AuditError(f"{shown(folder)}: another program has kept it locked (flock) for {WAIT:.0f} s")
+            time.sleep(RETRY)
         yield number
 
 
-def _lock(number: int) -> None:
-    """Lock an open file or folder until it is closed: of what is new it says that somebody still writes to it."""
-    with suppress(OSError):  # not every file system can
-        fcntl.flock(number, fcntl.LOCK_EX)
+def _lock(number: int) -> bool:
+    """Lock an open file or folder until it is closed: of what is new it says that somebody still writes to it.
+
+    False where somebody else has locked it.
+    """
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # not every file system can
+        pass
+    return True
 
 
 def _new_name() -> str:

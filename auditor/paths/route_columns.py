@@ -8,6 +8,7 @@ Among routes to one prefix those of the lowest metric are in force; several of t
 import re
 from collections.abc import Callable, Iterator
 
+from auditor.border.words import is_number
 from auditor.paths.route_texts import Entry, hop_of
 from auditor.paths.routes import Hop
 
@@ -72,7 +73,7 @@ def _after(text: str, header: str) -> Iterator[tuple[list[str], list[str]]]:
 
 def _metric(fields: list[str], columns: list[str], *names: str) -> int:
     at = next((columns.index(name) for name in names if name in columns), None)
-    return int(fields[at]) if at is not None and at < len(fields) and fields[at].isdecimal() else 0
+    return int(fields[at]) if at is not None and at < len(fields) and is_number(fields[at]) else 0
 
 
 def _linux(text: str) -> Ranked:
@@ -147,12 +148,12 @@ def _windows(text: str) -> Ranked:
             lists += 1
         elif lists != 1:
             continue
-        elif version == 4 and len(fields) >= 5 and fields[-1].isdecimal() and _are_addresses(*fields[:2], fields[-2]):
+        elif version == 4 and len(fields) >= 5 and is_number(fields[-1]) and _are_addresses(*fields[:2], fields[-2]):
             yield f"{fields[0]}/{fields[1]}", int(fields[-1]), _windows_hop(fields[2:-2])
-        elif version == 6 and fields and (wrapped or fields[0].isdecimal()):
+        elif version == 6 and fields and (wrapped or is_number(fields[0])):
             wrapped = [*wrapped, *fields]  # a long destination has its gateway on the next line
             if len(wrapped) >= 4:
-                metric = int(wrapped[1]) if wrapped[1].isdecimal() else 0
+                metric = int(wrapped[1]) if is_number(wrapped[1]) else 0
                 yield wrapped[2], metric, _windows_hop(wrapped[3:])
                 wrapped = []
 
@@ -169,8 +170,8 @@ def _windows_hop(gateway: list[str]) -> Hop | None:
 def _net_route(text: str) -> Ranked:
     """``Get-NetRoute`` of PowerShell: a route's metric and its interface's add up."""
     for _, fields in _after(text, NET_ROUTE):
-        if len(fields) >= 5 and fields[0].isdecimal() and fields[-1] != "PersistentStore":
-            own, of_interface = (int(field) if field.isdecimal() else 0 for field in fields[3:5])
+        if len(fields) >= 5 and is_number(fields[0]) and fields[-1] != "PersistentStore":
+            own, of_interface = (int(field) if is_number(field) else 0 for field in fields[3:5])
             yield fields[1], own + of_interface, _gateway(fields[2], None)
 
 
@@ -224,7 +225,7 @@ def _pan_os(text: str) -> Ranked:
         fields = line.split()
         if not mine or len(fields) < 3 or re.match(r"^[\da-fA-F.:]+/\d+$", fields[0]) is None:
             continue
-        rest = fields[3:] if fields[2].isdecimal() else fields[2:]  # a metric may be missing
+        rest = fields[3:] if is_number(fields[2]) else fields[2:]  # a metric may be missing
         if not any(re.match(r"A\b", field) for field in rest):
             continue
         interface = next((f for f in rest if re.match(r"(?:ethernet|ae|vlan|tunnel|loopback)[\d./]*$", f)), None)
@@ -277,7 +278,7 @@ def _open_bgpd(text: str) -> Ranked:
             continue
         net, gateway, _, _, *path = fields[at:]
         hop = _gateway(gateway, None)
-        numbers = tuple(int(word) for word in path if word.isdecimal())
+        numbers = tuple(int(word) for word in path if is_number(word))
         yield net, 0, hop and hop._replace(as_path=numbers, protocol="bgp")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from auditor.border import rows
+from auditor.border.words import is_number
 from auditor.paths.route_texts import DEFAULT_NAMES, Entry, hop_of
 from auditor.paths.routes import Hop
 
@@ -87,7 +88,7 @@ def _openbgpd(data: dict[str, Any]) -> Iterator[Entry]:
         if path.get("best") and path.get("valid", True):
             address = rows.member(path, "true_nexthop", str) or rows.member(path, "exit_nexthop", str)
             hop = hop_of(address) if address else None
-            numbers = tuple(int(word) for word in rows.member(path, "aspath", str).split() if word.isdigit())
+            numbers = tuple(int(word) for word in rows.member(path, "aspath", str).split() if is_number(word))
             tags = tuple(sorted(str(c) for c in rows.member(path, "communities", list)))
             one = hop and hop._replace(as_path=numbers, communities=tags, protocol="bgp")
             yield rows.text(path["prefix"]), [one] if one is not None else []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from auditor.border.words import is_number
 from auditor.paths.routes import Hop
 from auditor.prefixes import parse_address
 
@@ -85,7 +86,7 @@ def _words(text: str) -> dict[str, Any]:
             said["gateway"] = value
         elif word in VALUED:
             said["protocol" if word == "proto" else word] = (
-                int(value) if word == "metric" and value.isdigit() else value
+                int(value) if word == "metric" and is_number(value) else value
             )
     return said
 

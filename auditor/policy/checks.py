@@ -175,7 +175,7 @@ def ended_api(facts: Facts, required: bool, parameters: dict[str, Any]) -> Check
     for at in np.flatnonzero(to_it & after & (facts.requests != None)).tolist():  # noqa: E711
         called = {row["api"].partition(":")[2] for row in facts.requests[at] if row["api"] is not None}
         ended = sorted(called - goes_on)
-        if called and not ended:
+        if called and not ended and facts.requests_reason[at] is None:
             answer.verdict[at], answer.reason[at] = PASS, f"{', '.join(sorted(called))}: supported after {since}"
         elif ended:
             answer.reason[at] = f"{', '.join(ended)}: support ended on {since}"

@@ -69,7 +69,14 @@ def _each(facts: Facts, judge: Callable[[Row], Judged], good: str) -> CheckResul
             row, reason = same[0]
             more = f", and {len(same) - 1} more like it" if len(same) > 1 else ""
             answer.reason[at] = f"{_named(row)}: {reason} (frame {row['where']}{more})"
+    answer.put((answer.verdict == PASS) & _is_partial(facts), NOT_OBSERVABLE, facts.requests_reason)
     return answer
+
+
+def _is_partial(facts: Facts) -> np.ndarray[Any, Any]:
+    """Flows some of whose requests were read, and perhaps not all."""
+    partial: np.ndarray[Any, Any] = (facts.requests != None) & (facts.requests_reason != None)  # noqa: E711
+    return partial
 
 
 def _named(row: Row) -> str:
@@ -113,6 +120,7 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         return unmet(required), "not signed"
 
     answer = _each(facts, judge, "signed")
+    answer.put((answer.verdict == NOT_APPLICABLE) & _is_partial(facts), NOT_OBSERVABLE, facts.requests_reason)
     unseen = (facts.requests == None) & (facts.requests_reason != None)  # noqa: E711
     answer.put(unseen, NOT_OBSERVABLE, facts.requests_reason)
     for shown, words in _not_inside_tls(facts):

@@ -156,7 +156,13 @@ def measure(sources: Sequence[Source]) -> None:
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """A name in the order in which people count: ``cap.pcap10`` comes behind ``cap.pcap9``."""
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in DIGITS.split(name))
+    parts = DIGITS.split(name)
+    numbers = [part.lstrip("0") for part in parts[1::2]]  # of two, the one with more digits is larger
+    return tuple(
+        pair
+        for part, number in zip(parts[::2], [*numbers, ""], strict=True)
+        for pair in ((-1, part), (len(number), number))
+    )
 
 
 def ordered(

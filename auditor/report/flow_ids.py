@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from auditor.border.words import counted
+from auditor.border.words import counted, is_number
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def found(result: "Results", given: int | str) -> int:
     """The number of a flow by itself, or by the first digits of it in hexadecimal. Raises AuditError."""
     numbers = _numbers(result)
     text = str(given).strip().lower()
-    if text.isdecimal() and int(text) in set(numbers.tolist()):
+    if is_number(text) and int(text) in set(numbers.tolist()):
         return int(text)
     matches = [number for number in numbers.tolist() if whole(number).startswith(text)] if text else []
     if not isinstance(given, int) and len(matches) == 1:

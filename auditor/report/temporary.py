@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from auditor.border.words import is_number
 from auditor.errors import AuditError
 
 # Begins the names of temporary folders. Their process follows, and where its number counts: containers may share a folder.
@@ -58,7 +59,7 @@ def _remove_orphans(folder: Path) -> None:
         owner, among, *rest = left.name.removeprefix(TEMPORARY).split("-")
         elsewhere = left.name.count("-") > TEMPORARY.count("-") + 1 and among != _processes()
         is_kept = len(rest) == MARKED - len((owner, among)) and _age(left) < LEFT
-        if owner.isdigit() and not elsewhere and not is_kept and not _is_running(int(owner)) and _is_mine(left):
+        if is_number(owner) and not elsewhere and not is_kept and not _is_running(int(owner)) and _is_mine(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -81,7 +82,7 @@ def _is_mine(path: Path) -> bool:
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

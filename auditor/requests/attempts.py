@@ -46,6 +46,9 @@ def _sides(found: "Dissected", flow: int) -> set[bool]:
 
 def _replace(found: "Dissected", flow: int, more: "Dissected", at: int) -> None:
     """Take what a further attempt found in a flow, there by the number ``at``, in place of what there was."""
+    found.partial.pop(flow, None)
+    if at in more.partial:
+        found.partial[flow] = more.partial[at]
     found.requests = [row for row in found.requests if row["flow"] != flow]
     found.requests += [row | {"flow": flow} for row in more.requests if row["flow"] == at]
     found.opened |= {(flow, is_client) for is_client in _sides(more, at)}

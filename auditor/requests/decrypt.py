@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,8 +19,13 @@ from auditor.tls.revealed import Revealed
 
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
+GRACE = 20.0  # then it says what it has found until then
 LONGEST_LINE = 1 << 16
+TOO_LATE = "tshark did not come to an end (it took longer than {:.0f} s)"
+ENDED = "tshark did not come to an end (it ended before its time: memory, or killed)"
 NO_ROOM = "temporary files cannot be written"
+CAPPED = "more packets have keys than are opened"
+NO_MEMORY = "there are more than fit into memory: give --memory a larger size"
 CHANGED = "the capture was changed between its two readings: nothing of the second one counts"
 
 
@@ -33,6 +39,7 @@ class Dissected:
     packets: int = 0
     opened: set[tuple[int, bool]] = field(default_factory=set)  # flows whose data could be read, and of which side
     revealed: dict[int, Revealed] = field(default_factory=dict)  # what the encrypted handshakes of flows say
+    partial: dict[int, str] = field(default_factory=dict)  # flows of whose requests some may be lacking, and why
 
 
 @dataclass(eq=False, repr=False)
@@ -54,10 +61,12 @@ def dissect(
     opener: Opener,
     stage: Stage,
     meanwhile: Callable[[], object],
+    most: int,
 ) -> Dissected:
     """The requests in the wanted flows of captures that are read again; ``is_same``: whether these are what they were.
 
-    ``stage`` is kept up to date; ``meanwhile`` is called once the child has got all, and works alone.
+    ``stage`` is kept up to date; ``meanwhile`` is called once the child has got all, and works alone; ``most``: how many
+    requests are taken.
     """
     try:
         cut = write(merging, wanted, opener.packets.file)
@@ -74,32 +83,41 @@ def dissect(
         return Dissected(failure=str(error))
     opener.keys.file.write(secrets)
     opener.keys.file.flush()
-    opener.tell({"salt": salt.hex(), "clear": np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist()})
+    limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
+    clear = np.flatnonzero(np.isin(wanted.kind, (HTTP, SMTP))).tolist()
+    opener.tell({"salt": salt.hex(), "clear": clear, "seconds": limit})
     meanwhile()
-    dissected = _run(opener.child, cut, stage)
+    dissected = _run(opener.child, cut, stage, limit, most)
     if cut.capped:
-        dissected.notes.append("more packets have keys than are opened: the requests are not complete")
+        dissected.notes.append(f"{CAPPED}: the requests are not complete")
+        dissected.partial |= dict.fromkeys(range(len(wanted)), CAPPED)
     return dissected
 
 
-def _run(child: "subprocess.Popen[bytes]", cut: Cut, stage: Stage) -> Dissected:
-    """What the child says of what it was given, in its time."""
+def _run(child: "subprocess.Popen[bytes]", cut: Cut, stage: Stage, limit: float, most: int) -> Dissected:
+    """What the child says of what it was given, in so many seconds, and no more than so many requests."""
     dissected = Dissected(packets=len(cut.frames))
-    limit = SECONDS + SECONDS_A_MEGABYTE * cut.bytes / 1e6
-    ended = threading.Timer(limit, kill, [child])
+    ended = threading.Timer(limit + GRACE, kill, [child])
     ended.start()
     done = False
     try:
         for line in _lines(child):
             if "done" in line:
                 done, dissected.notes = True, line["notes"]
+                dissected.partial = dict(line["partial"])
                 dissected.opened = {(flow, is_client) for flow, is_client in line["opened"]}
             elif "given" in line:
                 stage.given = line["given"]
             elif "revealed" in line:
                 _note_revealed(dissected.revealed.setdefault(line["revealed"], Revealed()), line)
             elif "failed" in line:
-                dissected.failure = f"tshark could not dissect it ({line['failed']})"
+                late = line["failed"] == "time"
+                dissected.failure = (
+                    TOO_LATE.format(limit) if late else f"tshark could not dissect it ({line['failed']})"
+                )
+            elif len(dissected.requests) >= most:
+                dissected.failure = NO_MEMORY
+                break
             else:
                 packet = line.pop("packet") - 1
                 line["frame"], line["time"] = cut.frames[packet], cut.times[packet]
@@ -109,8 +127,7 @@ def _run(child: "subprocess.Popen[bytes]", cut: Cut, stage: Stage) -> Dissected:
         in_time = ended.is_alive()
         ended.cancel()
     if not done and dissected.failure is None:
-        took = f"it took longer than {limit:.0f} s" if not in_time else "it ended before its time: memory, or killed"
-        dissected.failure = f"tshark did not come to an end ({took})"
+        dissected.failure = ENDED if in_time else TOO_LATE.format(limit)
     return dissected
 
 
@@ -130,4 +147,9 @@ def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
         if len(line) <= LONGEST_LINE:
             record = json.loads(line)
             if isinstance(record, dict):
-                yield record
+                yield {sys.intern(name): _once(value) for name, value in record.items()}
+
+
+def _once(value: Any) -> Any:
+    """A text that is there once, however many requests have it."""
+    return sys.intern(value) if isinstance(value, str) else value

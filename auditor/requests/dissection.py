@@ -96,11 +96,14 @@ class Dissection(pyshark.FileCapture):  # type: ignore[misc] # it has no types
         """Wait for tshark's end, and raise where that was not a good one.
 
         pyshark's own way waits for a second and then forgets the process: its transports outlive their loop, and
-        whether an exit code is seen depends on who is faster.
+        whether an exit code is seen depends on who is faster. It takes a tshark that a signal ended (a fault, a lack of
+        memory) for one that came to its end.
         """
         if not self._eof_reached:  # nobody reads on: tshark would wait for room in its pipe
             process.close()
         await process.wait()
         self._running_processes.discard(process)
         if self._eof_reached:
+            if (code := process.returncode) is not None and code < 0:
+                raise pyshark.capture.capture.TSharkCrashException(f"tshark was ended by signal {-code}")
             await super()._cleanup_subprocess(process)

@@ -3,8 +3,10 @@
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
+from auditor.border.words import is_number
 from auditor.requests import signing, upload
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
@@ -14,6 +16,7 @@ ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY = "8"
 NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "asked": None, "signed": None}
 HEADERS = "1"  # type of a frame of HTTP/2
 LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
+BROKEN = "a packet of it could not be taken apart"
 BODY = 4096  # bytes of a response with an error that are looked at
 
 
@@ -27,6 +30,11 @@ class Layers:
         self.from_client = source[0] == 10
         client = source if self.from_client else target
         self.flow = int.from_bytes(client[1:], "big")
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """What its form says, which is looked for once, however many frames of HTTP/2 are in a packet."""
+        return form_of(self.layers)
 
 
 def values(layer: Any, name: str) -> list[str]:
@@ -92,12 +100,19 @@ class Dissector:
         self.exchange = Exchange()
         self.streams = Streams()
         self.begun: dict[tuple[int, bool], dict[str, str]] = {}  # of flows and sides: headers that are not whole
-        self.notes: set[str] = set()
         self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
+        self._broken: dict[int, str] = {}
         self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
 
     def take(self, packet: Any) -> Iterator[Request]:
+        """The requests that become known by a packet. One that cannot be taken apart costs its own flow, and no other."""
         layers = Layers(packet)
+        try:
+            yield from self._take(layers)
+        except Exception:  # noqa: BLE001 - whatever it is: others' requests do not depend on what one of them sends
+            self._broken[layers.flow] = BROKEN
+
+    def _take(self, layers: Layers) -> Iterator[Request]:
         for layer in layers.layers:
             if layer.layer_name == "tls" and _is_opened(layer):
                 self.opened.add((layers.flow, layers.from_client))
@@ -147,23 +162,23 @@ class Dissector:
                     headers,
                     scheme=self._scheme(seen.flow),
                     salt=self.salt,
-                    form=form_of(seen.layers),
+                    form=seen.form,
                     upload=upload_of(method, headers, layer),
                 )
             )
         elif (code := first(layer, "http.response.code")) is not None and not seen.from_client:
-            if code.isdigit() and int(code) >= 200 and (complete := self.exchange.answered(seen.flow)) is not None:
+            if is_number(code) and int(code) >= 200 and (complete := self.exchange.answered(seen.flow)) is not None:
                 answer(complete, int(code), header_lines(layer, "http.response.line"), body_of(layer))
                 yield complete
 
     def _http2(self, seen: Layers, layer: Any) -> Iterator[Request]:
         number = first(layer, "http2.streamid")
-        if number is None or not number.isdigit():
+        if number is None or not is_number(number):
             return
         stream = (2, int(number))
         pending = self.exchange.waiting(seen.flow, stream)
-        if seen.from_client and pending is not None and pending.api is None and (parameters := form_of(seen.layers)):
-            form(pending, parameters)
+        if seen.from_client and pending is not None and pending.api is None and seen.form:
+            form(pending, seen.form)
         headers = self._whole(seen, layer)
         if headers:
             yield from self.headers(seen, stream, headers)
@@ -193,7 +208,7 @@ class Dissector:
                 ),
                 stream,
             )
-        elif not seen.from_client and headers.get(":status", "").isdigit() and int(headers[":status"]) >= 200:
+        elif not seen.from_client and is_number(headers.get(":status", "")) and int(headers[":status"]) >= 200:
             if (complete := self.exchange.answered(seen.flow, stream)) is not None:
                 answer(complete, int(headers[":status"]), headers)
                 yield complete
@@ -212,7 +227,6 @@ class Dissector:
             )
             for stream, headers in pieces:
                 yield from self.headers(seen, (3, stream), headers)
-        self.notes |= self.streams.notes
 
     def _smtp(self, seen: Layers, layer: Any) -> Iterator[Request]:
         for command, parameter in zip(
@@ -225,6 +239,16 @@ class Dissector:
 
     def rest(self) -> Iterator[Request]:
         yield from self.exchange.rest()
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know."""
+        return sorted(self.streams.notes)
+
+    @property
+    def partial(self) -> dict[int, str]:
+        """Flows of whose requests some may not have been read, and why."""
+        return self.streams.partial | self._broken
 
 
 def _is_opened(layer: Any) -> bool:

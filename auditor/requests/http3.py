@@ -5,6 +5,7 @@ tshark decrypts QUIC everywhere, but dissects header fields only where it was bu
 
 import heapq
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +24,9 @@ MOST_LINES = 256  # fields of one request or response: each may be one byte that
 USUAL, ALLOWED = 1 << 16, 1 << 24  # bytes of fields, unpacked: of each request on average, and beyond that
 TABLE = 1 << 16  # bytes of the dynamic table that decoders grant at most here
 BLOCKED = 128
-LARGE = "a connection's fields in HTTP/3 unpack to more than is read: its requests are not complete"
-MANY = "more streams of HTTP/3 are open than are kept: the requests are not complete"
+LARGE = "its fields in HTTP/3 unpack to more than is read"
+MANY = "more streams of HTTP/3 are open than are kept"
+BROKEN = "a stream of HTTP/3 cannot be read"
 MISSING = "HTTP/3 was seen, but pylsqpack, which reads its headers, is not installed: {}"
 
 
@@ -82,6 +84,7 @@ class Stream:
     kind: int | None = None  # of a unidirectional stream
     skip: int = 0  # bytes of a frame that is of no interest
     dead: bool = False
+    is_read: bool = False  # whether fields came out of it
 
     def add(self, offset: int, data: bytes) -> None:
         """Take in a piece; ``data`` grows by what is in order now."""
@@ -148,13 +151,14 @@ class Streams:
 
     def __init__(self) -> None:
         self.notes: set[str] = set()
+        self.partial: dict[int, str] = {}  # flows of which not all is read, and why
         self._streams: dict[tuple[int, bool, int], Stream] = {}
         self._one_way: dict[tuple[int, bool, int], Stream] = {}
         self._sides: dict[tuple[int, bool], Side] = {}
         try:
             import pylsqpack
         except ImportError:
-            self._qpack = None
+            self._qpack: Any = None
         else:
             self._qpack = pylsqpack
 
@@ -171,14 +175,17 @@ class Streams:
         if side.left < 0 or (stream := self._stream(side, (flow, from_client, number))) is None:
             return []
         stream.add(offset, data)
-        found = self._encoder(stream, side.decoder) if number & 2 else self._fields(number, stream, side.decoder)
-        whole = []
+        found = self._encoder(stream, side.decoder) if number & 2 else self._fields(flow, number, stream, side.decoder)
+        whole: list[tuple[int, dict[str, str]]] = []
         try:
             whole.extend(side.texts(found))
         except (self._qpack.DecompressionFailed, self._qpack.EncoderStreamError, ValueError, IndexError):
             stream.end()
+        stream.is_read |= bool(whole)
         if side.left < 0:
-            self.notes.add(LARGE)
+            self.partial[flow] = LARGE
+        elif from_client and stream.dead and not stream.is_read:
+            self.partial[flow] = BROKEN
         return whole
 
     def _stream(self, side: Side, name: tuple[int, bool, int]) -> Stream | None:
@@ -192,19 +199,17 @@ class Streams:
             if len(self._streams) > MOST_STREAMS:
                 oldest = self._streams.pop(next(iter(self._streams)))
                 if oldest.data or oldest.waiting:
-                    self.notes.add(MANY)
+                    self.partial[name[0]] = MANY
         return stream
 
-    def _fields(self, number: int, stream: Stream, decoder: Any) -> Iterator[Unpacked]:
+    def _fields(self, flow: int, number: int, stream: Stream, decoder: Any) -> Iterator[Unpacked]:
         """The fields of the frames of a stream that are whole, and no more than anybody sends."""
         for frame in stream.frames():
             if lines(frame) > MOST_LINES:
-                self.notes.add(LARGE)
+                self.partial[flow] = LARGE
                 continue
-            try:
+            with suppress(self._qpack.StreamBlocked):  # then it waits for the encoder's stream; ``_encoder`` goes on
                 yield number, decoder.feed_header(number, frame)[1]
-            except self._qpack.StreamBlocked:
-                continue  # it waits for the encoder's stream; ``_encoder`` goes on
 
     @staticmethod
     def _encoder(stream: Stream, decoder: Any) -> Iterator[Unpacked]:

@@ -10,6 +10,7 @@ import numpy as np
 from auditor.aws.names import endpoint, host_of
 from auditor.border.words import agreed, counted
 from auditor.decode import frames
+from auditor.machine.memory import REQUESTS, Ceiling, ceiling
 from auditor.reading.sources import Source, again, is_same
 from auditor.recognise.numbers import QUIC, TLS
 from auditor.requests.cut import Wanted
@@ -32,7 +33,9 @@ DO_NOT_FIT = "requests are inside TLS, and the keys given do not fit this sessio
 LACKING = "requests are inside TLS, and of this session {}"
 ONE_SIDE = "requests are inside TLS, and the keys given open only the {}'s side"
 NOT_READ = "requests in clear are read only of flows to AWS; --http reads them of all"
+NOT_ALL = "not all of its requests were read: {}"
 BURST_SECONDS = 300
+REQUEST = 4096  # bytes that a request takes until it is written
 
 
 @dataclass(eq=False, repr=False)
@@ -92,6 +95,8 @@ class FlowOpener:
     # For the time until tshark has dissected; may be called several times.
     meanwhile: Callable[[], object] = lambda: None
     begun: "Opener | None" = None  # before it is known whether there is something for it
+    memory: "Ceiling" = field(default_factory=ceiling)  # of the audit
+    partial: dict[int, str] = field(default_factory=dict)  # of flows of the last capture: why requests may be lacking
     _uses: dict[str, KeyUse] = field(default_factory=dict)
     _refusals: dict[tuple[Any, str], Refusals] = field(default_factory=dict)
 
@@ -104,7 +109,7 @@ class FlowOpener:
             from auditor.requests import opener
 
             self.close()
-            self.begun = opener.begin(self.keys.private_keys)
+            self.begun = opener.begin(self.keys.private_keys, self.memory.total)
         return self.begun
 
     def close(self) -> None:
@@ -137,7 +142,7 @@ class FlowOpener:
         """The requests in the wanted flows of captures that were read to their ends, or why there are none."""
         from auditor.requests import attempts, tshark
 
-        self.revealed = {}
+        self.revealed, self.partial = {}, {}
         dissected = attempts.opened(wanted, self.keys, partial(self._attempt, sources))
         if dissected.failure == NOT_KEPT:
             return [], NOT_KEPT
@@ -146,6 +151,7 @@ class FlowOpener:
         identifiers, captures = wanted.identifier.tolist(), [source.item.name for source in sources]
         self._sides = {(identifiers[flow], is_client) for flow, is_client in dissected.opened}
         self.revealed = {identifiers[flow]: entry for flow, entry in dissected.revealed.items()}
+        self.partial = {identifiers[flow]: why for flow, why in dissected.partial.items()}
         for row in dissected.requests:
             row["flow_id"], row["shown"] = identifiers[row.pop("flow")], row["frame"]
             row["capture"] = captures[frames.capture(row["shown"])]
@@ -175,12 +181,18 @@ class FlowOpener:
                 opener,
                 stage,
                 self.meanwhile,
+                self.memory.part(REQUESTS) // REQUEST,
             )
         finally:
             self.stage = None
             self.close()
             for one in second[0]:
                 one.item.forget()
+
+    def why_not_all(self, flow: int, failure: str | None, *, some: bool) -> str | None:
+        """Why requests in a flow of the last capture are lacking, or may be; None where all are there. ``some``: whether any is."""
+        why = failure or self.partial.get(flow)
+        return why if why is None or not some else NOT_ALL.format(why)
 
     def why_nothing(self, flow: int, kind: int, randoms: Sequence[tuple[int, int]]) -> str:
         """Why a flow of the last capture shows no request though it was looked into."""

@@ -19,6 +19,11 @@ from auditor.errors import InputError
 from auditor.machine import isolated
 from auditor.requests import tshark
 
+# Hundredths of the audit's memory that tshark may have, and the child that reads what it dissects; not less than tshark
+# needs for a few packets.
+TSHARK, CHILD = 40, 25
+LEAST = 256 << 20
+
 
 class PrivateFile:
     """A file that only this process and its children can read, and that nobody finds afterwards."""
@@ -52,8 +57,8 @@ class PrivateFile:
 class Opener:
     """A child that dissects, and its tshark: begun before there is anything for them, since both take long to load."""
 
-    def __init__(self, program: str, private_keys: Sequence[Path]) -> None:
-        self.program, self.private_keys = program, list(private_keys)
+    def __init__(self, program: str, private_keys: Sequence[Path], memory: int) -> None:
+        self.program, self.private_keys, self.memory = program, list(private_keys), memory
         self.packets, self.keys = PrivateFile(), PrivateFile(in_memory=True)
         self.child = _start([*self.packets.inherited(), *self.keys.inherited()])
         self._is_told = False
@@ -72,6 +77,8 @@ class Opener:
                     "private_keys": [str(Path(path).absolute()) for path in self.private_keys],
                     "tshark": self.program,
                     "options": tshark.restricted(self.program),
+                    "memory": max(LEAST, self.memory * TSHARK // 100),
+                    "own_memory": max(LEAST, self.memory * CHILD // 100),
                 }
             )
             self._is_told = True
@@ -95,9 +102,9 @@ class Opener:
         self.keys.close()
 
 
-def begin(private_keys: Sequence[Path]) -> Opener | None:
-    """Begin to load what opens flows; None where there is no tshark."""
-    return Opener(program, private_keys) if (program := tshark.program()) is not None else None
+def begin(private_keys: Sequence[Path], memory: int) -> Opener | None:
+    """Begin to load what opens flows, of an audit that may take so many bytes; None where there is no tshark."""
+    return Opener(program, private_keys, memory) if (program := tshark.program()) is not None else None
 
 
 def _start(inherited: Sequence[int]) -> "subprocess.Popen[bytes]":

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from auditor.border import gate
-from auditor.border.words import counted
+from auditor.border.words import counted, is_number
 from auditor.errors import InputError, shown
 
 V4 = "4"
@@ -116,10 +116,10 @@ def _credential(scope: str, version: str, salt: bytes) -> dict[str, Any]:
     return {
         "key_kind": key_kind(parts[0]),
         "key": hashed(parts[0], salt),
-        "date": parts[1][:8] if parts[1][:8].isdigit() else None,
+        "date": parts[1][:8] if is_number(parts[1][:8]) else None,
         "region": region and _plain(region),
         "service": _plain(parts[-2]),
-        "wrong": None if re.fullmatch(r"\d{8}", parts[1]) else "its credential scope has no date",
+        "wrong": None if re.fullmatch(r"[0-9]{8}", parts[1]) else "its credential scope has no date",
     }
 
 

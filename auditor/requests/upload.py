@@ -19,7 +19,7 @@ MOST_BYTES = 1 << 16  # of a form that are looked at: a policy has 20 KB at most
 def boundary(content_type: str) -> bytes | None:
     """What stands between the parts of a form; None where it is none."""
     message = Message()
-    message["content-type"] = content_type
+    message["content-type"] = content_type.encode("ascii", "replace").decode()  # of others it makes encoded words
     found = message.get_boundary() if message.get_content_type() == "multipart/form-data" else None
     return found.encode("utf-8", "replace") if found else None
 

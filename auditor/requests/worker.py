@@ -7,6 +7,7 @@ lines of JSON on standard output.
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -33,6 +34,11 @@ HEADS = (
     'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
     f" || quic.stream_data || {OPENED} || {FLIGHT}"
 )
+
+
+def limit_memory(most: int) -> None:
+    """Let this process, and what it starts from now on, have no more memory of its own than so many bytes."""
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def preferences(order: dict[str, Any]) -> list[str]:
@@ -72,6 +78,7 @@ def _give(capture: int | str, pipe: int, say: Callable[[dict[str, Any]], None]) 
 def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any]], None]) -> None:
     """Start tshark, and load pyshark beside it; dissect what comes then, and say what is found."""
     how = orders.get()
+    limit_memory(how["memory"])
     keys, capture = how["keys"], how["capture"]
     files = [keys] if isinstance(keys, int) else []
     how["keys"] = f"{tshark.OPEN}/{keys}" if files else keys
@@ -80,21 +87,31 @@ def _dissect(orders: "SimpleQueue[dict[str, Any]]", say: Callable[[dict[str, Any
     options = ["-r", "-", "-Y", HEADS, *how["options"], *preferences(how)]
     process = tshark.start(how["tshark"], *options, stdin=packets, files=files, is_confined=True)
     os.close(packets)
+    limit_memory(how["own_memory"])
     from auditor.requests.dissection import Dissection
     from auditor.requests.dissector import Dissector
 
-    dissector = Dissector(orders.get())
+    order = orders.get()
+    dissector = Dissector(order)
     threading.Thread(target=_give, args=(capture, pipe, say), daemon=True).start()
     path = f"{tshark.OPEN}/{capture}" if isinstance(capture, int) else capture
-    with Dissection(path, how["tshark"], begun=process) as dissection:
-        for packet in dissection:
-            for request in dissector.take(packet):
-                say(request.out())
+    late = threading.Timer(order["seconds"], process.kill)  # what was found until then counts
+    late.daemon = True
+    late.start()
+    try:
+        with Dissection(path, how["tshark"], begun=process) as dissection:
+            for packet in dissection:
+                for request in dissector.take(packet):
+                    say(request.out())
+    except Exception as error:  # noqa: BLE001 - reported by its type; its text may hold what was dissected
+        say({"failed": "time" if late.finished.is_set() else type(error).__name__})
+    late.cancel()
     for request in dissector.rest():
         say(request.out())
     for (flow, is_client), entry in dissector.revealed.items():
         say({"revealed": flow, "is_client": is_client, **entry})
-    say({"done": True, "notes": sorted(dissector.notes), "opened": sorted(dissector.opened)})
+    told = {"notes": dissector.notes, "partial": list(dissector.partial.items())}
+    say({"done": True, "opened": sorted(dissector.opened), **told})
 
 
 def main(_: Sequence[str] = ()) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from auditor.border.urls import WEB, scheme_of
+from auditor.border.words import is_number
 from auditor.stores import systems
 
 T = TypeVar("T")
@@ -160,7 +161,7 @@ class S3Object(StoreObject):
     @staticmethod
     def _version(response: dict[str, Any]) -> Version:
         _, _, whole = str(response.get("ContentRange", "")).partition("/")
-        return Version.of({**response, "size": int(whole) if whole.isdigit() else response.get("ContentLength")})
+        return Version.of({**response, "size": int(whole) if is_number(whole) else response.get("ContentLength")})
 
     def _read(self, begin: int, end: int, version: Version) -> tuple[bytes, Version]:
         if version.size == 0:
@@ -244,7 +245,7 @@ def stated(answer: Any) -> Version:
         if answer.status == 206
         else headers.get("Content-Length", "")
     )
-    info = {"size": int(whole) if whole.isdigit() else None, "ETag": headers.get("ETag")}
+    info = {"size": int(whole) if is_number(whole) else None, "ETag": headers.get("ETag")}
     return Version.of({**info, "Last-Modified": headers.get("Last-Modified")})
 
 

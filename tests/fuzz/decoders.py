@@ -152,8 +152,40 @@ def make_chain(random: Random) -> bytes:
     return len(listed).to_bytes(3, "big") + listed
 
 
+FRAMES = (  # of QUIC, RFC 9000 19: padding, PING, ACK, ACK with ECN, RESET_STREAM, NEW_TOKEN, STREAM, CONNECTION_CLOSE, unknown
+    *(b"\0", b"\1", b"\2\5\0\0\0", b"\3\5\0\1\0\1\1\1\1\1", b"\4\0\0\0", b"\7\3abc", b"\x0e\0\0\3abc", b"\x1c\0\0\2no"),
+    *(b"\x40\x60", b"\2\x80\xff\xff\xff\0\x40\xff\0", b"\6\xff\xff\xff\xff\xff\xff\xff\xff\1x", b"\6\0\x7f\xff"),
+)
+
+
 def make_quic(random: Random) -> bytes:
-    return of_datagrams(random, quic())
+    """Datagrams that are wrong, or that are protected as they should be around frames that are wrong."""
+    if random.random() < 0.3:
+        return of_datagrams(random, quic())
+    sent = [(side, _protected(random, side)) for side in random.choices((0, 0, 1), k=random.randint(1, 5))]
+    return of_datagrams(random, sent) if random.random() < 0.2 else joined(sent)
+
+
+def _protected(random: Random, side: int) -> bytes:
+    """One or two Initials in a datagram: pieces of a hello at right and at wrong offsets, between other frames."""
+    hello = hellos()[side]
+    if random.random() < 0.4:
+        hello = hello[:4] + mutate.octets(random, hello[4:])
+    at, frames = 0, b""
+    while at < len(hello):
+        end = at + random.choice((len(hello), 90, 30, 7))
+        offset = at if random.random() < 0.9 else random.choice((0, at + 1, 1 << 14, 1 << 61))
+        frames += q.crypto(offset, hello[at:end]) + b"".join(random.choices(FRAMES, k=random.randrange(2)))
+        at = end
+    if random.random() < 0.2:
+        frames = mutate.octets(random, frames)
+    version, number = random.choice((1, 1, *q.SALTS)), random.choice((0, 1, 2, 255, 65535))
+    token, least = random.choice((b"", b"t", b"t" * 300)), random.choice((1162, 1162, 0, 20))
+    named = random.choice((None, None, None, 0, 0x0A0A0A0A, 0x6B3343CF))
+    made = q.initial(
+        frames, ID, ("client", "server")[side], number, version, token=token, least=max(least, 20), named=named
+    )
+    return made if random.random() < 0.8 else made + q.initial(q.crypto(0, hello), ID, number=number + 1 & 0xFFFF)
 
 
 def make_dtls(random: Random) -> bytes:

@@ -33,7 +33,7 @@ from auditor.requests import keys
 from auditor.tables.schema import TABLES
 from tests import test_route_texts
 from tests.conftest import SAMPLES
-from tests.fuzz import decoders, mutate, packed_archives, packets, seeds
+from tests.fuzz import decoders, dissected, mutate, packed_archives, packets, seeds
 
 PACKED = ("xlsx", "parquet")  # forms that are no text
 MAKE = Callable[[Random], bytes]
@@ -350,6 +350,7 @@ DECODERS = {
     "stamp": Target("a.tsr", decoders.make_stamp, decoders.read_stamp),
     "signers": Target("signers", of_text(seeds.SIGNERS), key_files.signers),
     "signature": Target("request", decoders.make_signature, decoders.read_signature),
+    "dissected": Target("packets.json", dissected.make, dissected.read),
     "packets": Target("a.pcap", packets.make, packets.read, glance=packets.glance),
     "archive": Target("a.bin", packed_archives.make, packed_archives.read),
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
 
 MOST_BYTES = 1 << 20  # of a response, and of a file of certificates
+WITH_MODS = b"\x02\x01\x01"  # the status of a response that was granted with modifications
 CERTIFICATES = 0xA0  # the tag of [0] in SignedData
 DIGESTS = {  # by the numbers of RFC 5754
     "2.16.840.1.101.3.4.2.1": hashlib.sha256,
@@ -55,8 +56,21 @@ def read(path: Path) -> bytes:
 
 def _parsed(response: bytes) -> "TimeStampResponse":
     """Raises ValueError for what is none."""
-    parsed: TimeStampResponse = library().decode_timestamp_response(_ordered(response))
+    parsed: TimeStampResponse = library().decode_timestamp_response(_granted(_ordered(response)))
     return parsed
+
+
+def _granted(response: bytes) -> bytes:
+    """A response that was granted with modifications as one that was granted: both have a token (RFC 3161, 2.4.2).
+
+    The library refuses the former. What was modified is in the token, which is signed and checked; the status is not.
+    """
+    whole = next(elements(response), (0, b"", b""))
+    info, *token = elements(whole[2])
+    at = len(whole[1]) - len(whole[2]) + len(info[1]) - len(info[2])
+    if not token or response[at : at + len(WITH_MODS)] != WITH_MODS:
+        return response
+    return response[: at + 2] + b"\0" + response[at + 3 :]
 
 
 def _ordered(response: bytes) -> bytes:
