@@ -231,6 +231,13 @@ LAYOUTS = [
             ("and the owner gives a name", "eth1", (DIRECT[0], NOTHING[1])), ("and the owner gives another number", "ifindex-9", NOTHING)
         )
     ),
+    *(
+        Layout(f"a VPC's addresses, {name}", [*seen(Wire(), "172.31.1.4"), *more], said, w.SITE + w.VPC)
+        for name, more, said in (
+            ("in the VPC", [], ("vpc likely",) * 2), ("beside hosts of the site", w.talk(w.CLIENT, "10.20.1.20", port=41_000), NOTHING),
+            ("beside on-premises clients", w.talk(w.CLIENT, w.ENI, port=41_000), ("vpc likely",) * 2),
+        )
+    ),
     Layout("on the VLAN of a link that is down", seen(OTHER_ON_VLAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}),
     Layout("on the VLAN of a link that is up", seen(OTHER_ON_VLAN), DIRECT, HOME, {"a.json": {"virtualInterfaces": [VIF]}}),
     Layout("a sensor on the VLAN of a link that is down", seen(LAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}, witness=zeek(vlan=101)),
