@@ -9,7 +9,7 @@ import numpy as np
 from auditor.paths.model import DIRECTIONS, STAYING, UNROUTED, Flows, is_public
 from auditor.paths.site import Network
 from auditor.paths.topology import Link, Uplink, VirtualInterface
-from auditor.prefixes import Prefix, PrefixSet, PrefixTable, parse
+from auditor.prefixes import V4_MAPPED, Prefix, PrefixSet, PrefixTable, parse
 
 Array = np.ndarray[Any, Any]
 HOME = ""  # owner of the prefixes of sites
@@ -104,6 +104,14 @@ class Ends:
         """Flows of which an end has an address of a group, of all, or of nobody: such packets stay on their network."""
         return np.asarray(np.any([STAYING.covers(*self.flows.end(which)) for which in DIRECTIONS], axis=0))
 
+    @cached_property
+    def of_one_network(self) -> Array:
+        """Flows of which both ends have the same /24, or /64: mostly neighbours, where nobody says that a link is between."""
+        (client_high, client_low), (server_high, server_low) = (self.flows.end(which) for which in DIRECTIONS)
+        v4 = (client_high == 0) & (client_low >> np.uint64(32) == np.uint64(V4_MAPPED >> 32))
+        same = np.where(v4, client_low >> np.uint64(8) == server_low >> np.uint64(8), client_high == server_high)
+        return np.asarray(same & ((client_high == server_high) | ~v4))
+
     def behind(self, link: Link, which: str) -> Array:
         """Whether an end is where a link leads: no other link, and no site, has a longer prefix for it."""
         if not self._behind.have(link.name, self._found[which]):
@@ -166,7 +174,7 @@ class Ends:
             elif link.prefixes:
                 far = far & self.behind(link, which)
             else:
-                far = far & (~self.public[which] | self.vpc[which])
+                far = far & (~self.public[which] | self.vpc[which]) & ~self.of_one_network
                 far = far & (~self.public[other] | self.home[other])
             plausible |= far
         return np.asarray(plausible & ~lan & ~inside_aws & ~self.on_one_wire)

@@ -132,7 +132,7 @@ class Fitting:
         alike = bool(code.any())
         code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) & self._has_others_mac(link)] = 0
         code[(code == MAC) & self._is_virtual(link)] = 0
-        code[(code == VLAN) & np.logical_or(*self._strangers(link))] = 0
+        code[(code == VLAN) & (np.logical_or(*self._strangers(link)) | (has_name & self._is_beside(link)))] = 0
         if not link.is_up:
             # Who has its tag meanwhile is somebody else; its peer's MAC shows that it is up all the same.
             code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))] = 0
@@ -141,22 +141,12 @@ class Fitting:
         differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire, wrapped)
         on_other = " and ".join(self._learned.elsewhere.get(link.name, {}).values())
         _word_against(words, link, np.where(wrong, signs, 0), differs, (texts, peer, on_other))
-        of_addresses = np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) | isinstance(link, Vpn)
-        of_addresses |= (code == MAC) & (peer >= len(self._network.peer_macs(link)))  # learned, and the tag not seen
-        return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong, of_addresses=of_addresses)
+        return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong)
 
     def _of_positions(
-        self,
-        link: Link,
-        code: Array,
-        words: _Words,
-        plausible: Callable[[], Array],
-        *,
-        alike: bool,
-        wrong: Array,
-        of_addresses: Array,
+        self, link: Link, code: Array, words: _Words, plausible: Callable[[], Array], *, alike: bool, wrong: Array
     ) -> Fit:
-        """What was found of looks, for every position of them. ``of_addresses``: where the flow's addresses have to fit as well."""
+        """What was found of looks, for every position of them. Where it is not VLAN and MAC, addresses have to fit as well."""
         against = words.against[self._look] if (words.against >= 0).any() else self._none
         if not code.any():
             return Fit(self._nothing, self._nothing, self._none, against, alike, words.texts, wrong, self._look)
@@ -166,9 +156,11 @@ class Fitting:
             proven |= (code == INTERFACE_VLAN) & self._is_routers(link)
             confidence[proven] = CONFIRMED
         code, confidence, text = code[self._look], confidence[self._look], words.fits[self._look]
-        doubtful = (code > 0) & of_addresses[self._look]
-        if isinstance(link, Uplink):  # PPPoE leads into providers' closed networks as well (RFC 2516, RFC 4364)
-            doubtful |= np.isin(code, (INTERFACE_MAC, MAC)) & (self._frames.positions.shims != 0)
+        doubtful = (code > 0) & ((code != VLAN_MAC) | isinstance(link, Vpn))
+        if isinstance(
+            link, Uplink
+        ):  # its peer is the internet's, but for PPPoE into closed networks (RFC 2516, RFC 4364)
+            doubtful &= ~np.isin(code, (INTERFACE_MAC, MAC)) | (self._frames.positions.shims != 0)
         if doubtful.any():
             refused = doubtful & ~plausible()[self._frames.positions.flow]
             code[refused], confidence[refused], text[refused] = 0, 0, -1
@@ -251,6 +243,15 @@ class Fitting:
             if point.outer is None and point.link == link.name:  # that it is somewhere at the link's site is not enough
                 declared |= self._points[point.name] & (point.interface is not None or not by_interface)
         return declared
+
+    def _is_beside(self, link: Link) -> Array:
+        """Looks on other interfaces than those that the owner declared to be a link's."""
+        points = [point for point in self._network.topology.capture_point if point.outer is None]
+        mine = [point.name for point in points if point.link == link.name and point.interface is not None]
+        beside = np.full(len(self._at), bool(mine))
+        for name in mine:
+            beside &= ~self._points[name]
+        return beside
 
     def _is_elsewhere(self, link: Link) -> Array:
         """Looks at a capture point that the owner declared to be a link's of another path, and at none of this path."""

@@ -75,7 +75,7 @@ class Frames:
         """Where each position's innermost frame was seen."""
         positions, topology = self.positions, self.network.topology
         kind = positions.tunnel >> np.uint64(56)
-        on_site = np.isin(self.interface, list(self._on_site()))
+        on_site = np.isin(self.interface, list(self.on_site))
         single = (positions.outer_tunnel == 0) & np.isin(kind, MIRRORS) & self._arrives_rightly()
         inside = np.isin(kind, (VXLAN, GENEVE)) & self._in_vpc(positions.outer_source)
         inside &= self._in_vpc(positions.outer_target) & (positions.outer_tags == 0)
@@ -90,7 +90,8 @@ class Frames:
         place = np.where(single & declared, MIRRORED, place)
         return np.where((single & inside & ~on_site) | (vpc & ((positions.tunnel == 0) | single)), INSIDE_AWS, place)
 
-    def _on_site(self) -> set[int]:
+    @cached_property
+    def on_site(self) -> set[int]:
         """Interfaces that were captured at a site, not inside of a VPC: by tags, own routers, links, or the addresses that talk there."""
         positions, flows, home = self.positions, self.flows, self.network.home
         wire = positions.tunnel == 0

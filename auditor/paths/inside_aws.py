@@ -17,8 +17,10 @@ def within(g: EvidenceGathering) -> None:
     """Both ends in VPCs; interface endpoints; what a mirror inside a VPC saw of clients elsewhere."""
     topology, ends = g.network.topology, g.ends
     positions = g.flows.positions
-    # Machines in a VPC never see tags; what is exchanged with a link's peer, or a router of the site, is not there.
-    on_site = (g.frames.place == ON_THE_WIRE) & ((positions.tags != 0) | g.any_fit | g.frames.own)
+    # Machines in a VPC never see tags; what is exchanged with a link's peer, or a router of the site, is not there, nor
+    # what was captured where hosts of the site talk.
+    at_site = (positions.tags != 0) | g.any_fit | g.frames.own | np.isin(positions.interface, list(g.frames.on_site))
+    on_site = (g.frames.place == ON_THE_WIRE) & at_site
     elsewhere = g.nothing.copy()
     elsewhere[positions.flow[on_site]] = True
     elsewhere |= g.in_tunnels

@@ -1,6 +1,7 @@
 """The network of one audit: the topology, routing tables, and what captures show to be true of them."""
 
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from auditor.paths.routes import Changes, Hop, RoutingTable
 from auditor.paths.topology import NOTHING, Link, Topology
 from auditor.prefixes import PrefixSet, parse_address
 
+NUMBERED = re.compile(r"(?:ifindex|port)-\d+$")  # interfaces of Linux's cooked captures, and of ERF
 # What captures are called that were taken on all interfaces of a machine at once.
 EVERY_INTERFACE = (None, "", "any", "pktap")
 
@@ -116,9 +118,22 @@ class Network:
         return None
 
     def interface_name(self, number: int) -> str | None:
-        """The name of an interface of the capture that is judged; None where it names none in particular."""
+        """The name of an interface of the capture that is judged; None where it names none in particular.
+
+        The number that a header has instead of a name is one only where the owner gives such names.
+        """
         name = self.interfaces[number] if 0 <= number < len(self.interfaces) else None
-        return None if name in EVERY_INTERFACE else name
+        if name in EVERY_INTERFACE or (name is not None and NUMBERED.match(name) and not self._are_numbered):
+            return None
+        return name
+
+    @cached_property
+    def _are_numbered(self) -> bool:
+        """Whether the owner gives numbers of interfaces, as captures show them, or patterns that these fit."""
+        points = (point.interface for point in self.topology.capture_point)
+        rules = (rule.interface for rule in self.topology.rule)
+        given = (*(name for link in self.links() for name in link.interface), *points, *rules)
+        return any(name is not None and (NUMBERED.match(name) or name[:1] in "*?[") for name in given)
 
     def sites_of(self, capture: str, interface: int) -> set[str]:
         """The sites at which capture points say that what was captured there was seen."""

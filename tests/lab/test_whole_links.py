@@ -204,6 +204,40 @@ LAYOUTS = [
         [w.arp("192.168.1.1", GATEWAY, asker="192.168.1.2"), *seen(Wire(None, GATEWAY), "192.168.1.2", "198.51.100.66")], NOTHING,
         w.SITE + PEER.replace(v.AMAZON, "192.168.1.1") + 'own_address = "192.168.1.2"\n',
     ),
+    *(
+        Layout(f"the peer's MAC alone, and {name}", seen(Wire(vlan, w.AWS1, w.EDGE), server=server), said, w.SITE + w.PRIVATE + 'prefixes = "172.31.0.0/16"\n')
+        for name, vlan, server, said in (
+            ("where the link leads", None, w.ENI, DIRECT), ("the internet", None, "198.51.100.66", NOTHING),
+        )
+    ),
+    *(
+        Layout(f"{name} alone, between neighbours", frames, NOTHING, '[[virtual_interface]]\nname = "x"\n' + sign)
+        for name, sign, frames in (
+            ("VLAN", "vlan = 101\n", seen(OTHER_ON_VLAN, server="10.20.1.99")),
+            ("interface", 'interface = "eth1"\n', w.on_interface(seen(Wire(), server="10.20.1.99"), "eth1")),
+        )
+    ),
+    Layout("VLAN alone, between networks", seen(OTHER_ON_VLAN, server="10.20.2.99"), DIRECT, '[[virtual_interface]]\nname = "x"\nvlan = 101\n'),
+    Layout(
+        "VLAN alone, on another interface than the one declared", w.on_interface(seen(OTHER_ON_VLAN, server="172.31.5.20"), "eth0"), NOTHING,
+        w.SITE + '[[virtual_interface]]\nname = "x"\nvlan = 101\n[[capture_point]]\nname = "p"\ninterface = "eth1"\nlink = "x"\n',
+    ),
+    *(
+        Layout(
+            f"an interface that has a number instead of a name, {name}", sent([*seen(DX), *seen(LAN)], 276), said,
+            w.SITE + w.PRIVATE.replace("peer_mac", f'interface = "{given}"\n#') + 'prefixes = "172.31.0.0/16"\n',
+        )
+        for name, given, said in (
+            ("and the owner gives a name", "eth1", (DIRECT[0], NOTHING[1])), ("and the owner gives another number", "ifindex-9", NOTHING)
+        )
+    ),
+    *(
+        Layout(f"a VPC's addresses, {name}", [*seen(Wire(), "172.31.1.4"), *more], said, w.SITE + w.VPC)
+        for name, more, said in (
+            ("in the VPC", [], ("vpc likely",) * 2), ("beside hosts of the site", w.talk(w.CLIENT, "10.20.1.20", port=41_000), NOTHING),
+            ("beside on-premises clients", w.talk(w.CLIENT, w.ENI, port=41_000), ("vpc likely",) * 2),
+        )
+    ),
     Layout("on the VLAN of a link that is down", seen(OTHER_ON_VLAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}),
     Layout("on the VLAN of a link that is up", seen(OTHER_ON_VLAN), DIRECT, HOME, {"a.json": {"virtualInterfaces": [VIF]}}),
     Layout("a sensor on the VLAN of a link that is down", seen(LAN), NOTHING, HOME, {"a.json": {"virtualInterfaces": [DOWN]}}, witness=zeek(vlan=101)),
