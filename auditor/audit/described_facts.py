@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
-from auditor.flows.state import AGREED, NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
+from auditor.flows.state import AGREED, NEGOTIATES, RENEGOTIATED, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
 from auditor.tables.columns import MISSING, Numbers, Texts
@@ -196,6 +196,12 @@ class DescribedFacts(FlowFacts):
     def is_of_login(self) -> Array:
         """TLS was agreed on for the log-in alone."""
         return np.asarray((self.described.rows.flows["upgrade"] & UPGRADE_OF_LOGIN) != 0)
+
+    @fact
+    def renegotiated(self) -> Array:
+        """The two sides agreed anew inside of TLS, in versions that know renegotiation: on what, is encrypted."""
+        bits = self.described.rows.flows["upgrade"]
+        return np.asarray(((bits & RENEGOTIATED) != 0) & self.has_handshake & (self.version < rank_of("TLS 1.3")))
 
     @fact
     def hello_outcome(self) -> Array:

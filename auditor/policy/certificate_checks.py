@@ -13,6 +13,7 @@ from auditor.policy.check import (
     PASS,
     CheckResult,
     JoinedTexts,
+    agreed_once,
     check,
     is_given,
     no_handshake,
@@ -222,6 +223,7 @@ def certificate_lifetime(facts: Facts, required: bool, parameters: dict[str, Any
         answer.reason[at] = (
             f"a certificate good for {counted(days, 'day')}{'' if days <= most else f', {most} are the most'}"
         )
+    agreed_once(facts, answer)
     return answer
 
 
@@ -253,6 +255,7 @@ def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfCh
             verdict, reason = judge(Shown.all_of(facts.client_certificates[at]), required)
             if verdict > answer.verdict[at]:
                 answer.verdict[at], answer.reason[at] = verdict, f"of the client: {reason}"
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 

@@ -20,6 +20,7 @@ TUNNELS = ["esp", "ike", "wireguard", "openvpn"]
 ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 WEAK = ["ssh-weak"]  # encrypted, by algorithms that no longer protect
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
+RENEGOTIATED = "both sides agreed anew inside of TLS (renegotiation), and on what, is encrypted"
 NOTHING_SHOWS = "nothing shows that it "  # of what a rule is not about as far as is known, and might be
 
 
@@ -130,6 +131,11 @@ def no_handshake(facts: Facts, answer: CheckResult) -> None:
         "an encrypted tunnel: what is inside cannot be seen",
     )
     no_memory(facts, answer)
+
+
+def agreed_once(facts: Facts, answer: CheckResult) -> None:
+    """The answers on what a handshake negotiated that was not the connection's last: nobody knows what the others did."""
+    answer.put(facts.renegotiated & (answer.verdict == PASS), NOT_OBSERVABLE, RENEGOTIATED)
 
 
 def no_memory(facts: Facts, answer: CheckResult) -> None:

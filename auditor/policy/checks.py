@@ -17,6 +17,7 @@ from auditor.policy.check import (
     WEAK,
     CheckResult,
     JoinedTexts,
+    agreed_once,
     check,
     is_given,
     is_way_unknown,
@@ -73,6 +74,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(known == NO, unmet(required), why)
     early = (known == YES) & facts.early_data_sent  # RFC 8446 2.3: its keys come from the pre-shared key alone
     answer.put(early, unmet(False), "early data was sent, which has no forward secrecy")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 

@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
+    RENEGOTIATED,
     WARN,
     WEAK,
     CheckResult,
@@ -99,6 +100,7 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
         JoinedTexts("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
     )
     answer.put(is_of_login(facts) & (answer.verdict == PASS), NOT_OBSERVABLE, LOGIN_ALONE)
+    answer.put(facts.renegotiated & (answer.verdict == PASS), NOT_OBSERVABLE, RENEGOTIATED)
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
     answered = (facts.answered_with, WITHOUT_TLS)
@@ -142,8 +144,17 @@ def is_of_login(facts: Facts) -> Array:
     return np.asarray(facts.has_handshake & facts.is_of_login)
 
 
+def is_renegotiated(facts: Facts) -> Array:
+    """Where what came into use last was agreed on inside of TLS."""
+    return np.asarray(facts.renegotiated)
+
+
 # What the capture lacks of flows that were judged well as far as they show, and which these are.
-UNSEEN: dict[str, Callable[[Facts], Array]] = {NO_END: is_open_ended, LOGIN_ALONE: is_of_login}
+UNSEEN: dict[str, Callable[[Facts], Array]] = {
+    NO_END: is_open_ended,
+    LOGIN_ALONE: is_of_login,
+    RENEGOTIATED: is_renegotiated,
+}
 
 
 def encrypts(suite: str | None) -> bool | None:

@@ -12,6 +12,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     CheckResult,
+    agreed_once,
     check,
     is_given,
     no_handshake,
@@ -80,7 +81,9 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
             return NOT_OBSERVABLE, f"unknown suite {name}"
         return unmet(required), f"{name}: {objection}"
 
-    return _to_version(facts, parameters, _judged(facts, no_server_hello(facts), facts.suite, judge))
+    answer = _judged(facts, no_server_hello(facts), facts.suite, judge)
+    agreed_once(facts, answer)
+    return _to_version(facts, parameters, answer)
 
 
 def _to_version(facts: Facts, parameters: dict[str, Any], answer: CheckResult) -> CheckResult:
@@ -133,6 +136,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckRes
     none = facts.negotiated & ~is_given(facts.group)
     static = np.array([_has_no_group(suite) for suite in facts.suite], bool) | (facts.resumption == "psk")
     answer.put(none & static, NOT_APPLICABLE, "a key exchange without a group")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -242,6 +246,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
             answer.verdict[at], answer.reason[at] = verdict, reason
     fixed = max(judge(name, "signed")[0] for name in ("rsa_pkcs1_sha1", "ecdsa_sha1"))
     answer.put(older & is_signed, fixed, "signed with SHA-1, with or without MD5, as before TLS 1.2")
+    agreed_once(facts, answer)
     _to_version(facts, parameters, answer)
     no_handshake(facts, answer)
     return answer
