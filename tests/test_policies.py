@@ -127,7 +127,7 @@ def facts(**values: Any) -> Facts:
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting", "proxy_refused"}
-    truths |= {"negotiates", "agreed", "is_of_login", "is_unanswered"}
+    truths |= {"negotiates", "agreed", "is_of_login", "is_unanswered", "renegotiated"}
     columns = {}
     for name in NAMES:
         if name in three:

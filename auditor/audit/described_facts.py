@@ -8,9 +8,11 @@ from auditor.audit.described import Described
 from auditor.flows.state import AGREED, NEGOTIATES, RENEGOTIATED, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
+from auditor.recognise.numbers import SSH_WEAK
 from auditor.tables.columns import MISSING, Numbers, Texts
 from auditor.tables.versions import rank_of
 from auditor.tls.delivery import FAILURES, NOT_KNOWN
+from auditor.tls.ssh import WEAK_NAMES
 
 Array = np.ndarray[Any, Any]
 LONGEST_ATTEMPTS = 4096  # bytes: more than WireGuard's eighteen initiations (its section 6.4)
@@ -191,6 +193,14 @@ class DescribedFacts(FlowFacts):
     def agreed(self) -> Array:
         """The algorithms that both sides of SSH agreed on were seen, and are strong."""
         return np.asarray((self.described.rows.flows["upgrade"] & AGREED) != 0)
+
+    @fact
+    def weak_algorithm(self) -> Texts:
+        """What is weak of the algorithms that both sides of SSH agreed on; None where that is told by nothing."""
+        flows = self.described.rows.flows
+        return Texts(
+            [None, *WEAK_NAMES], np.where(flows["application"] == SSH_WEAK, flows["answer"], 0).astype(np.int64)
+        )
 
     @fact
     def is_of_login(self) -> Array:

@@ -33,7 +33,7 @@ FLOW = np.dtype(
         ("closed", "u1"),  # bits: CLOSED; WAITED, of finished flows, where the capture went on without them
         ("pppoe", "u1"),
         ("upgrade", "u1"),  # bits, see UPGRADE_OFFERED and those behind it
-        ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
+        ("answer", "u1"),  # what answered a ClientHello instead of TLS, see recognise.numbers; of SSH see tls.ssh
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("before", "u1"),  # what each side said in clear before TLS, see recognise.commands: side 0 has the low bits
         ("bucket", "i4"),

@@ -26,7 +26,7 @@ from auditor.policy.check import (
     or_unknown,
     unmet,
 )
-from auditor.policy.encryption import WEAK_SSH, encryption, put_clear
+from auditor.policy.encryption import encryption, put_clear, weak_ssh
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
 from auditor.tables.schema import NO_MEMORY
@@ -122,7 +122,7 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
         unseen = is_one_of(facts.protocol, NEGOTIATED_UNSEEN) | (is_one_of(facts.protocol, ["ssh"]) & ~facts.agreed)
         hidden = JoinedTexts("encrypted, but with which algorithms does not show: ", or_unknown(facts.protocol))
         answer.put((answer.verdict == PASS) & unseen, NOT_OBSERVABLE, hidden)
-        answer.put(is_one_of(facts.protocol, WEAK), unmet(required), WEAK_SSH)
+        answer.put(is_one_of(facts.protocol, WEAK), unmet(required), weak_ssh(facts))
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), JoinedTexts(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))

@@ -68,7 +68,7 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
     for clear in ("smb", "ssh"):
         answer.put(is_one_of(protocol, [f"{clear}-clear"]), unmet(required), f"{clear} in clear")
-    answer.put(is_one_of(protocol, WEAK), WARN, WEAK_SSH)
+    answer.put(is_one_of(protocol, WEAK), WARN, weak_ssh(facts))
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     refused = negotiates & (facts.upgrade == "refused")
@@ -81,6 +81,12 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     no_memory(facts, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
+
+
+def weak_ssh(facts: Facts) -> JoinedTexts:
+    """What is said of SSH by weak algorithms."""
+    named = np.array(["" if name is None else f": {name}" for name in facts.weak_algorithm.tolist()], object)
+    return JoinedTexts(WEAK_SSH, named)
 
 
 def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
