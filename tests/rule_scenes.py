@@ -51,6 +51,7 @@ class Scene:
     clear: bool = False  # HTTP without TLS
     encrypt_then_mac: bool = False
     truncated_hmac: bool = False
+    heartbeat: bool = False
     early_data: bool = False
     psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
     dh_bits: int = 3072
@@ -116,6 +117,7 @@ SCENES = {
     "tls12-raw-key": Scene(suite=0xC02B, key="raw p256", scheme=ECDSA_SHA256),
     "tls12-expired": Scene(days=5),
     "tls12-md5": Scene(scheme=0x0101, schemes_besides=(0x0101,)),
+    "tls12-heartbeat": Scene(heartbeat=True),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]
@@ -218,6 +220,8 @@ def _answer(scene: Scene) -> bytes:
         extensions += wire.extension(4, b"")
     if scene.encrypt_then_mac:
         extensions += wire.extension(22, b"")
+    if scene.heartbeat:
+        extensions += wire.extension(15, b"\1")
     if scene.key.startswith("raw"):
         extensions += wire.extension(20, b"\2")
     hello = wire.server_hello(scene.suite, scene.version, extensions)

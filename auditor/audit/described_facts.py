@@ -296,6 +296,11 @@ class DescribedFacts(FlowFacts):
         return self._numbers("truncated_hmac").three_valued()
 
     @fact
+    def heartbeat(self) -> Array:
+        """three-valued: the server accepts heartbeats (RFC 6520)."""
+        return self._numbers("heartbeat").three_valued()
+
+    @fact
     def post_quantum_kind(self) -> Texts:
         """Kind of the negotiated group."""
         return self._texts("post_quantum_kind")

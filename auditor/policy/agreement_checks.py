@@ -83,6 +83,20 @@ def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) 
 
 
 @check(of_any_server=True)
+def no_heartbeat(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """The two sides did not agree on heartbeats (RFC 6520); of TLS 1.3, where the answer is encrypted, nothing is said."""
+    answer = no_server_hello(facts)
+    unknown = facts.negotiated & (facts.heartbeat == UNKNOWN)
+    answer.put(unknown, NOT_OBSERVABLE, "whether heartbeats were agreed on is not seen")
+    answer.put(unknown & (facts.version >= TLS_1_3), NOT_APPLICABLE, "TLS 1.3")
+    answer.put(facts.heartbeat == NO, PASS, "no heartbeats")
+    answer.put(facts.heartbeat == YES, unmet(required), "heartbeats were agreed on")
+    agreed_once(facts, answer)
+    no_handshake(facts, answer)
+    return answer
+
+
+@check(of_any_server=True)
 def no_early_data(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """The client sends no early data (0-RTT): it can be replayed and has no forward secrecy (RFC 8446 2.3)."""
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "no ClientHello was seen")
