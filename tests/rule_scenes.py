@@ -106,7 +106,7 @@ SCENES = {
     "tls12-static-dh": Scene(suite=0x00A0, group=None),
     "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
     "tls12-mldsa": Scene(key="mldsa 87"),
-    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
+    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True, heartbeat=True),
     "tls12-no-signatures": Scene(signatures=False),
     "smtp-upgraded": Scene(mail="upgraded"),
     "smtp-clear": Scene(mail="clear"),
@@ -117,7 +117,6 @@ SCENES = {
     "tls12-raw-key": Scene(suite=0xC02B, key="raw p256", scheme=ECDSA_SHA256),
     "tls12-expired": Scene(days=5),
     "tls12-md5": Scene(scheme=0x0101, schemes_besides=(0x0101,)),
-    "tls12-heartbeat": Scene(heartbeat=True),
 }
 MAIL = [("s", b"220 mail.example ESMTP\r\n"), ("c", b"EHLO x\r\n"), ("s", b"250-x\r\n250 STARTTLS\r\n")]
 STARTTLS = [("c", b"STARTTLS\r\n"), ("s", b"220 go\r\n")]

@@ -19,6 +19,8 @@ ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, PACK
 )
 PACKED = "tls.compress_certificate"
 NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "unread": None, "asked": None, "signed": None}
+# RFC 8446 4.6.2; tshark then takes the client's keys for new ones.
+ASKED_LATER = "a server asked for the client's certificate behind the handshake: what the client sent after that is not read by tshark"
 HEADERS = "1"  # type of a frame of HTTP/2
 BODY = 4096  # bytes of a response with an error that are looked at
 
@@ -136,6 +138,8 @@ class Dissector:
             types
         ):  # which comes first, where it does (RFC 8446 4.3.2)
             entry["asked"] = entry["asked"] or CERTIFICATE_REQUEST in types
+        if CERTIFICATE_REQUEST in types and (seen.flow, True) in self.opened:
+            self.notes.add(ASKED_LATER)
         if CERTIFICATE_VERIFY in types and entry["signed"] is None:
             # Those that a CertificateRequest lists stand before it.
             schemes = values(layer, "tls.handshake.sig_hash_alg")
