@@ -691,3 +691,23 @@ def test_old_load_balancers_sign_without_pss() -> None:
             one: verdict(rule, signature_scheme=one, **TLS_1_2) for one in ("rsa_pkcs1_sha512", "rsa_pss_rsae_sha256")
         }
         assert signed == {"rsa_pkcs1_sha512": "pass", "rsa_pss_rsae_sha256": "fail"}
+
+
+@pytest.mark.parametrize(
+    ("check", "lacks"),
+    [
+        ("certificate-strength", "no certificate"),
+        ("groups", "no key exchange"),
+        ("signature-schemes", "nothing is signed"),
+    ],
+)
+def test_what_a_resumed_handshake_lacks(check: str, lacks: str) -> None:
+    """Of a handshake that resumes another one it is told that nothing was sent, not that it is encrypted or lost."""
+    rule = next(one for one in library.get("nist-800-52r2").rule if one.check == check)
+    given = facts(
+        resumption="ticket", group=None, certificates=None, signature_scheme=None,
+        suite="TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2,
+    )  # fmt: skip
+    answer = CHECKS[rule.check].function(given, rule.required, rule.parameters)
+    assert VERDICTS[int(answer.verdict[0])] == "not_observable"
+    assert str(answer.reason[0]).startswith(lacks)

@@ -97,8 +97,9 @@ def test_without_keys(audit_bytes: Run, talk: tuple[list[bytes], Path], wrong: b
 
 def packed(algorithm: int, message: bytes, size: int | None = None) -> packed_certificates.Chain:
     """What is unpacked of a Certificate message that an algorithm packed, or of bytes that only claim to be that."""
-    pack = {1: zlib.compress, 3: zstandard.compress}.get(algorithm, bytes)
-    return packed_certificates.chain(algorithm, len(message) if size is None else size, pack(message))
+    packers: dict[int, Callable[[bytes], bytes]] = {1: zlib.compress, 3: zstandard.compress}
+    data = packers.get(algorithm, bytes)(message)
+    return packed_certificates.chain(algorithm, len(message) if size is None else size, data)
 
 
 def listed(*certificates: bytes) -> bytes:

@@ -163,7 +163,7 @@ def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
     version = accepted.min_version.replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
     suites, groups, inferred = list(accepted.suites), list(accepted.groups), accepted.groups_inferred
     primes = {"dh_bits": WEAK_PRIME} if any("_DHE_" in suite for suite in suites) else {}
-    rules = [
+    rules: list[dict[str, Any]] = [
         {
             "title": f"{version} or later",
             "check": "tls-version",

@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
+    RESUMED,
     CheckResult,
     JoinedTexts,
     agreed_once,
@@ -244,6 +245,7 @@ JudgeOfChain = Callable[[list[Shown], bool], Judged]
 def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfChain) -> CheckResult:
     """The verdicts on servers' chains; of clients' ones, where they count, only what is worse."""
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
+    answer.put(is_given(facts.resumption), NOT_OBSERVABLE, f"no certificate is sent: {RESUMED}")
     answer.put(is_given(facts.certificate_unread), NOT_OBSERVABLE, facts.certificate_unread)
     answer.put(facts.certificate_unread == NO_CERTIFICATE, unmet(required), NO_CERTIFICATE)
     without = np.array([_has_no_certificate(suite) for suite in facts.suite], bool)

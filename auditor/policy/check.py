@@ -21,6 +21,7 @@ ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 WEAK = ["ssh-weak"]  # encrypted, by algorithms that no longer protect
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 RENEGOTIATED = "both sides agreed anew inside of TLS (renegotiation), and on what, is encrypted"
+RESUMED = "the handshake goes on from an earlier one, or by a pre-shared key"
 NOTHING_SHOWS = "nothing shows that it "  # of what a rule is not about as far as is known, and might be
 
 

@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
+    RESUMED,
     CheckResult,
     agreed_once,
     check,
@@ -134,6 +135,7 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckRes
         answer.verdict[at] = unmet(required) if bad else PASS
         answer.reason[at] = f"key exchange in {known}{f': {objection}' if objection else ''}"
     none = facts.negotiated & ~is_given(facts.group)
+    answer.put(none & is_given(facts.resumption), NOT_OBSERVABLE, f"no key exchange: {RESUMED}")
     static = np.array([_has_no_group(suite) for suite in facts.suite], bool) | (facts.resumption == "psk")
     answer.put(none & static, NOT_APPLICABLE, "a key exchange without a group")
     agreed_once(facts, answer)
@@ -232,6 +234,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
         return PASS, f"{signed} with {name}"
 
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
+    answer.put(is_given(facts.resumption), NOT_OBSERVABLE, f"nothing is signed: {RESUMED}")
     is_signed = np.array([_is_signed(suite) for suite in facts.suite], bool)
     known = np.array([properties(suite) is not None for suite in facts.suite], bool)
     older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
