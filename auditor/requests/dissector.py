@@ -127,10 +127,12 @@ class Dissector:
                 yield from self._smtp(layers, layer)
 
     def _flight(self, seen: Layers, layer: Any) -> None:
-        """What a side says of itself in the encrypted part of a handshake of TLS 1.3."""
+        """What a side says of itself in the encrypted part of a handshake of TLS 1.3, and a client in a renegotiation."""
         types = values(layer, "tls.handshake.type")
         if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
-            return
+            # Behind both sides' Finished; what stands before them, in clear, is read by the kernels.
+            if not seen.from_client or not {(seen.flow, True), (seen.flow, False)} <= self.opened:
+                return
         entry = self.revealed.setdefault((seen.flow, seen.from_client), dict(NOTHING_REVEALED))
         if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
             entry["alpn"] = entry["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
