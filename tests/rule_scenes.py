@@ -51,6 +51,7 @@ class Scene:
     clear: bool = False  # HTTP without TLS
     encrypt_then_mac: bool = False
     truncated_hmac: bool = False
+    heartbeat: bool = False
     early_data: bool = False
     psk_only: bool = False  # TLS 1.3 without a key share in the ServerHello
     dh_bits: int = 3072
@@ -105,7 +106,7 @@ SCENES = {
     "tls12-static-dh": Scene(suite=0x00A0, group=None),
     "tls12-dh1024": Scene(suite=0x009E, group=None, scheme=RSA_SHA256, dh_bits=1024),
     "tls12-mldsa": Scene(key="mldsa 87"),
-    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True),
+    "tls12-truncated-hmac": Scene(suite=0xC027, truncated_hmac=True, heartbeat=True),
     "tls12-no-signatures": Scene(signatures=False),
     "smtp-upgraded": Scene(mail="upgraded"),
     "smtp-clear": Scene(mail="clear"),
@@ -218,6 +219,8 @@ def _answer(scene: Scene) -> bytes:
         extensions += wire.extension(4, b"")
     if scene.encrypt_then_mac:
         extensions += wire.extension(22, b"")
+    if scene.heartbeat:
+        extensions += wire.extension(15, b"\1")
     if scene.key.startswith("raw"):
         extensions += wire.extension(20, b"\2")
     hello = wire.server_hello(scene.suite, scene.version, extensions)

@@ -61,6 +61,7 @@ from tests import wire
         ("abcdef.data.mediastore.us-west-2.amazonaws.com", "mediastore", "us-west-2", "aws"),
         ("dynamodb.eusc-de-east-1.api.amazonwebservices.eu", "dynamodb", "eusc-de-east-1", "aws-eusc"),
         ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "ecr", "us-gov-west-1", "aws-us-gov"),
+        ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "ecr", "us-east-1", "aws"),
     ],
 )
 def test_names(name: str, service: str | None, region: str | None, partition: str) -> None:

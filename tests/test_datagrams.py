@@ -94,6 +94,7 @@ def test_quic(audit_bytes: Run, version: int) -> None:
     row, flow = wire.only(result.handshakes), wire.only(result.flows)
     assert row["quic_version"] == {1: "1", q.V2: "2", 0x709A50C4: "draft-v2"}.get(version, "draft-29")
     assert (row["client_hello_frame"], row["server_hello_frame"], row["established"]) == (1, 2, True)
+    assert row["hello_outcome"] == "answered"
     assert (flow["protocol"], flow["client_port"], flow["tls_version"]) == ("quic", 50_000, "TLS 1.3")
 
 
@@ -205,6 +206,7 @@ def test_a_refusal_is_an_alert(audit_bytes: Run) -> None:
     ]
     row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
     assert (row["alert"], row["established"]) == ("server: no_application_protocol", False)
+    assert row["hello_outcome"] == "alert"
 
 
 DTLS_HELLO = wire.client_hello(version=0xFEFD, suites=(0xC02B, 0xC02F))
@@ -249,7 +251,7 @@ def test_dtls_to_its_end(audit_bytes: Run) -> None:
         packets.append(sent(q.dtls_record(20, b"\1", 5) + q.dtls_record(22, bytes(40), 0, epoch=1), back))
         packets.append(sent(q.dtls_record(23, bytes(60), 1, epoch=1), back))
     row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
-    assert (row["established"], row["history"]) == (True, "CsIi")
+    assert (row["established"], row["history"], row["hello_outcome"]) == (True, "CsIi", "answered")
 
 
 def test_a_dtls_hello_that_is_overtaken(audit_bytes: Run) -> None:
@@ -378,3 +380,21 @@ def test_early_data_over_quic(audit_bytes: Run) -> None:
         assert not seen(first)
         assert seen(first + early(version))
         assert seen(first, *([early(version, 1000)] * 60))  # more of them than are kept of a flow
+
+
+@pytest.mark.parametrize(("early", "offers", "said"), [(0x2D, b"", "warn"), (0x2E, b"", "warn"), (0x2D, None, "pass")])
+def test_early_data_over_dtls(audit_bytes: Run, early: int, offers: bytes | None, said: str) -> None:
+    """A record of the first epoch before the ServerHello is early data (RFC 9147 6.1), where the hello offers it."""
+    more = b"" if offers is None else wire.extension(42, offers)
+    hello = wire.client_hello(version=0xFEFD, suites=(0x1301,), extensions=wire.extension(43, b"\2\xfe\xfc") + more)[4:]
+    chosen = wire.extension(43, b"\xfe\xfc") + wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
+    answer = wire.server_hello(0x1301, version=0xFEFD, extensions=chosen)[4:]
+    packets = [sent(r) for r in dtls(q.dtls_fragments(1, hello[:35] + b"\0" + hello[35:], 0))]
+    packets.append(sent(bytes([early, 1, 2]) + b"\0\x28" + bytes(40)))
+    packets += [sent(r, back=True) for r in dtls(q.dtls_fragments(2, answer, 0))]
+    told = audit_bytes(wire.pcap(packets), policy="nist-800-52r2", all_traffic=True)
+    row = wire.only(told.handshakes)
+    assert (row["tls_version"], row["hello_outcome"]) == ("DTLS 1.3", "answered")
+    assert ("early data is not covered" in row["forward_secrecy_reason"]) == (early == 0x2D and offers is not None)
+    rows = told.rows("verdicts", "rule", "verdict")
+    assert [one["verdict"] for one in rows if one["rule"] == "NIST112"] == [said]

@@ -79,6 +79,10 @@ ENCRYPTED = {
     ],
 }
 UNKNOWN = bytes(range(128, 228))
+# A handshake inside of the first one, and data under its keys; and a ServerHello of TLS 1.3, which has none such.
+AGAIN = [("c", FINISHED), ("s", FINISHED * 3), ("c", FINISHED + CCS + FINISHED), ("s", CCS + FINISHED), *SHAKE[4:]]
+SHARED = wire.extension(43, b"\3\4") + wire.extension(51, b"\0\x1d\0\x20" + bytes(32))
+TLS_1_3 = wire.record(22, wire.server_hello(0x1301, extensions=SHARED))
 IN_WORDS = "données personnelles de Zoë Müller\n"
 DONE = [
     ("c", HELLO),
@@ -97,6 +101,13 @@ BEHIND_RECORDS = {
     "unknown bytes": ([*SHAKE, ("c", UNKNOWN)], "not_observable"),
     "a record that is too long": ([*SHAKE, ("c", b"\x17\3\3\xff\xff" + UNKNOWN)], "not_observable"),
     "half a header, then none": ([*SHAKE, ("c", DATA + b"\x17\3"), ("c", UNKNOWN)], "not_observable"),
+    "a renegotiation": ([*SHAKE, *AGAIN], "not_observable"),
+    "a renegotiation within another protocol": ([*SMTP, ("s", b"220 go\r\n"), *SHAKE, *AGAIN], "not_observable"),
+    "half a renegotiation": ([*SHAKE, ("s", FINISHED), ("c", FINISHED + DATA)], "pass"),
+    "ChangeCipherSpec among the data of TLS 1.3": (
+        [("c", HELLO), ("s", TLS_1_3 + DATA + CCS), ("c", DATA + CCS + DATA), ("s", DATA)],
+        "pass",
+    ),
     "records in pieces": ([*SHAKE, *(("c", (DATA * 3)[k : k + 7]) for k in range(0, 615, 7))], "pass"),
     "a request without ChangeCipherSpec": ([*DONE, ("c", wire.record(23, POST)), ("s", DATA)], "fail"),
     "UTF-8 without ChangeCipherSpec": ([*DONE, ("c", wire.record(23, IN_WORDS.encode())), ("s", DATA)], "fail"),
@@ -153,6 +164,26 @@ def test_what_no_keys_protect_does_not_pass(audit_bytes: Callable[..., auditor.A
     """What is no record, and data before ChangeCipherSpec, is never encrypted; what of it can be read is in clear."""
     flights, expected = BEHIND_RECORDS[scene]
     assert verdict(audit_bytes, flights) == expected
+
+
+def test_a_renegotiation_is_not_judged_by_the_first_handshake(audit_bytes: Callable[..., auditor.Audit]) -> None:
+    """What the last handshake of a connection agreed on is encrypted: no rule on suites, groups or certificates passes by the first."""
+    policies = ["aws-pinpoint", "rfc9325", "nist-800-52r2", "anssi", "mozilla-intermediate-5.7"]
+    told = [
+        {row["rule"]: row["verdict"] for row in audit_bytes(data, policy=policies).rows("verdicts", "rule", "verdict")}
+        for data in (
+            wire.pcap(wire.Talk(server=AWS).open().play(flights).packets) for flights in (SHAKE, SHAKE + AGAIN)
+        )
+    ]
+    once, again = ({rule for rule, said in one.items() if said == "pass"} for one in told)
+    assert {"TLS101", "TLS106", "NET101", "BCP102", "BCP108", "NIST102", "ANSSI102", "MIA102"} <= once
+    # What hellos in clear say stays: versions, what the client offers, and that the server knows secure renegotiation.
+    kept = {"TLS101", "TLS103", "BCP101", "NIST101", "ANSSI101", "MIA101"}
+    assert again & {"TLS106", "NET101", "BCP102", "BCP108", "NIST102", "ANSSI102", "MIA102"} == set()
+    assert kept <= again
+    assert {rule for rule, said in told[1].items() if said == "fail"} == {
+        rule for rule, said in told[0].items() if said == "fail"
+    }
 
 
 def test_what_a_reset_says(audit_bytes: Callable[..., auditor.Audit]) -> None:

@@ -36,7 +36,7 @@ def apart(rows: list[Any], result: Any) -> tuple[list[Any], list[Any]]:
     return rows[:count], rows[count:]
 
 
-@pytest.mark.parametrize("form", ["asff", "ocsf", "cef", "syslog", "concise", "sarif", "markdown"])
+@pytest.mark.parametrize("form", ["asff", "ocsf", "ecs", "cef", "syslog", "concise", "sarif", "markdown"])
 def test_every_form_says_what_was_not_judged(audit_bytes: Any, form: str) -> None:
     """Rules that could not judge, with the reason, and flows that no rule is about, are told where there is no finding at all."""
     hello = wire.record(22, wire.client_hello("pinpoint.us-east-1.amazonaws.com"))
@@ -162,8 +162,11 @@ def test_zeek_logs_are_read_by_zat(office: Any, tmp_path: Path, name: str) -> No
 
 def test_ecs_events(office: Any) -> None:
     """Each handshake is an event with the fields of ECS, and none that is missing."""
-    events = lines(written(office, "ecs"))
-    assert len(events) == len(office.handshakes)
+    every = lines(written(office, "ecs"))
+    events, more = every[: len(office.handshakes)], every[len(office.handshakes) :]
+    assert {event["event"]["dataset"] for event in events} == {"auditor.tls"}
+    assert {event["event"]["dataset"] for event in more} == {"auditor.not_judged"}
+    assert all(event["message"].startswith("Not judged: ") for event in more)
     versions = {event["tls"].get("version") for event in events}
     assert {"1.2", "1.3"} <= versions
     assert "null" not in written(office, "ecs").decode()

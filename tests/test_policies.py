@@ -47,6 +47,7 @@ GOOD: dict[str, Any] = {
     "early_data": NO,
     "encrypt_then_mac": UNKNOWN,
     "truncated_hmac": NO,
+    "heartbeat": NO,
     "forward_secrecy": YES,
     "forward_secrecy_reason": "TLS 1.3 key share in the ServerHello",
     "groups_offered": "X25519MLKEM768 x25519",
@@ -100,6 +101,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "no-psk-only": [{"resumption": "psk"}],
     "encrypt-then-mac": [{"encrypt_then_mac": NO, "suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", **TLS_1_2}],
     "no-truncated-hmac": [{"truncated_hmac": YES, **TLS_1_2}],
+    "no-heartbeat": [{"heartbeat": YES, **TLS_1_2}],
     "no-compression": [{"compression": 1, **TLS_1_2}],
     "extended-master-secret": [{"extended_master_secret": NO, **TLS_1_2}],
     "secure-renegotiation": [{"secure_renegotiation": NO, **TLS_1_2}],
@@ -119,6 +121,7 @@ def facts(**values: Any) -> Facts:
         "early_data",
         "encrypt_then_mac",
         "truncated_hmac",
+        "heartbeat",
         "extended_master_secret",
         "secure_renegotiation",
         "certificate_matches",
@@ -127,7 +130,7 @@ def facts(**values: Any) -> Facts:
     numbers = {"path_confidence", "compression", "version", "version_offered", "day", "hello_outcome"}
     truths = {"in_scope", "is_pinpoint", "is_tls", "has_handshake", "negotiated", "has_payload"}
     truths |= {"imitates", "hello_is_large", "path_seen", "early_data_sent", "is_greeting", "proxy_refused"}
-    truths |= {"negotiates", "agreed", "is_of_login", "is_unanswered"}
+    truths |= {"negotiates", "agreed", "is_of_login", "is_unanswered", "renegotiated"}
     columns = {}
     for name in NAMES:
         if name in three:
@@ -688,3 +691,23 @@ def test_old_load_balancers_sign_without_pss() -> None:
             one: verdict(rule, signature_scheme=one, **TLS_1_2) for one in ("rsa_pkcs1_sha512", "rsa_pss_rsae_sha256")
         }
         assert signed == {"rsa_pkcs1_sha512": "pass", "rsa_pss_rsae_sha256": "fail"}
+
+
+@pytest.mark.parametrize(
+    ("check", "lacks"),
+    [
+        ("certificate-strength", "no certificate"),
+        ("groups", "no key exchange"),
+        ("signature-schemes", "nothing is signed"),
+    ],
+)
+def test_what_a_resumed_handshake_lacks(check: str, lacks: str) -> None:
+    """Of a handshake that resumes another one it is told that nothing was sent, not that it is encrypted or lost."""
+    rule = next(one for one in library.get("nist-800-52r2").rule if one.check == check)
+    given = facts(
+        resumption="ticket", group=None, certificates=None, signature_scheme=None,
+        suite="TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", **TLS_1_2,
+    )  # fmt: skip
+    answer = CHECKS[rule.check].function(given, rule.required, rule.parameters)
+    assert VERDICTS[int(answer.verdict[0])] == "not_observable"
+    assert str(answer.reason[0]).startswith(lacks)

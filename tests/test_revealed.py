@@ -2,13 +2,16 @@
 
 import shutil
 import ssl
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import zstandard
 
 import auditor
+from auditor.requests import packed_certificates
 from tests import carriers, wire
 
 Run = Callable[..., auditor.Audit]
@@ -90,3 +93,32 @@ def test_without_keys(audit_bytes: Run, talk: tuple[list[bytes], Path], wrong: b
     assert pd.isna(row["alpn"])
     assert pd.isna(row["certificate_id"])
     assert result.certificates.empty
+
+
+def packed(algorithm: int, message: bytes, size: int | None = None) -> packed_certificates.Chain:
+    """What is unpacked of a Certificate message that an algorithm packed, or of bytes that only claim to be that."""
+    packers: dict[int, Callable[[bytes], bytes]] = {1: zlib.compress, 3: zstandard.compress}
+    data = packers.get(algorithm, bytes)(message)
+    return packed_certificates.chain(algorithm, len(message) if size is None else size, data)
+
+
+def listed(*certificates: bytes) -> bytes:
+    """The Certificate message of TLS 1.3 (RFC 8446 4.4.2), with an extension behind each certificate."""
+    entries = b"".join(len(one).to_bytes(3, "big") + one + b"\0\4\0\x12\0\0" for one in certificates)
+    return b"\0" + len(entries).to_bytes(3, "big") + entries
+
+
+def test_compressed_certificates() -> None:
+    """RFC 8879: what zlib and zstd packed is read, within bounds; of all else it is said why it is not known."""
+    for algorithm in (1, 3):
+        assert packed(algorithm, listed(b"leaf", b"issuer")) == ([b"leaf".hex(), b"issuer".hex()], None)
+        assert packed(algorithm, listed()) == ([], None)
+        assert packed(algorithm, listed(bytes(60_000))) == (["00" * 60_000], None)
+        for size in (len(listed(b"leaf")) - 1, len(listed(b"leaf")) + 1):
+            assert packed(algorithm, listed(b"leaf"), size) == ([], packed_certificates.DAMAGED)
+        assert packed(algorithm, bytes(1 << 20), 5000) == ([], packed_certificates.DAMAGED)
+        assert packed(algorithm, bytes(1 << 20)) == ([], packed_certificates.TOO_LONG)
+        assert packed(algorithm, listed(b"leaf")[:-1]) == ([], packed_certificates.DAMAGED)
+        assert packed_certificates.chain(algorithm, 40, b"no such stream") == ([], packed_certificates.DAMAGED)
+    for algorithm, name in ((2, "brotli"), (4, "algorithm 4")):
+        assert name in (packed(algorithm, listed(b"leaf")).unread or "")

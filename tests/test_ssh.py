@@ -9,7 +9,7 @@ import auditor
 from auditor.flows.state import AGREED
 from auditor.recognise.numbers import SSH_CLEAR, SSH_WEAK
 from auditor.tls.datagram_messages import Datagram
-from auditor.tls.ssh import Ssh
+from auditor.tls.ssh import WEAK_NAMES, Ssh
 from tests import wire
 from tests.test_encryption import SHAKE
 
@@ -30,6 +30,7 @@ def judged(client: bytes, server: bytes, side: int = 0) -> tuple[int, int]:
     seen = [(client, side), (server, 1 - side)]
     reader = Ssh(side)
     assert reader.run([Datagram(data, of, 1, 0, False) for data, of in seen]) == []
+    assert bool(reader.shown.answer) == (reader.shown.application == SSH_WEAK)
     return reader.shown.application, reader.shown.upgrade
 
 
@@ -53,6 +54,23 @@ def with_one(place: int, name: str) -> tuple[int, int]:
 def test_weak_algorithms(place: int, names: str) -> None:
     """One weak algorithm among those agreed on makes the connection weak."""
     assert {name: with_one(place, name) for name in names.split()} == dict.fromkeys(names.split(), WEAK)
+
+
+@pytest.mark.parametrize(
+    ("agreed", "weak"),
+    [
+        ((GOOD[0], "ssh-rsa-cert-v01@openssh.com", *GOOD[2:]), "ssh-rsa"),
+        (("gss-gex-sha1-x", "ssh-dss", "3des-cbc", "hmac-md5"), "gss-gex-sha1"),
+        ((*GOOD[:2], "3des-ctr", "hmac-md5"), "3des-ctr"),
+        ((*GOOD[:2], "aes256-ctr", "hmac-md5-96-etm@openssh.com"), "hmac-md5-96"),
+        ((*GOOD[:2], "aes256-ctr", "none"), "none in place of a MAC"),
+    ],
+)
+def test_what_is_weak_is_named(agreed: tuple[str, str, str, str], weak: str) -> None:
+    """The first weak one of the algorithms agreed on is told, without whose it is."""
+    reader = Ssh(0)
+    reader.run([Datagram(GREETING + lists(*agreed), side, 1, 0, False) for side in (0, 1)])
+    assert WEAK_NAMES[reader.shown.answer - 1] == weak
 
 
 @pytest.mark.parametrize(

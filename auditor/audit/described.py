@@ -25,7 +25,7 @@ from auditor.paths.path_tables import hops, seen_flows
 from auditor.reading.events import Batch
 from auditor.recognise import commands
 from auditor.recognise.numbers import ESP as ESP_PROTOCOL
-from auditor.recognise.numbers import PROTOCOL_NAMES, UNSEEN_BEGINNING, spoken_names
+from auditor.recognise.numbers import PROTOCOL_NAMES, SSH_WEAK, UNSEEN_BEGINNING, spoken_names
 from auditor.requests.inside import FlowOpener
 from auditor.requests.request_table import Candidates, candidates, chosen_before
 from auditor.tables.columns import MISSING, Column, Numbers, Texts
@@ -138,7 +138,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: FlowOpener) -
         protocol=protocol,
         is_tls=np.array([name == "tls" for name in protocol.values] + [False])[protocol.index] | (place >= 0),
         upgrade=upgrade,
-        answered_with=_spoken(rows.flows["answer"]),
+        answered_with=_spoken(np.where(rows.flows["application"] == SSH_WEAK, 0, rows.flows["answer"])),
         spoken_before=_spoken_before(rows, place),
         spoken_after=_spoken(rows.flows["clear"]),
         server_name=server_name,

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 
 from auditor.audit.described import Described
-from auditor.flows.state import AGREED, NEGOTIATES, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
+from auditor.flows.state import AGREED, NEGOTIATES, RENEGOTIATED, SEEN_EARLY_DATA, SEEN_SERVER_HELLO, UPGRADE_OF_LOGIN
 from auditor.paths.model import is_public
 from auditor.policy.facts import DAY, NO, FlowFacts, fact
+from auditor.recognise.numbers import SSH_WEAK
 from auditor.tables.columns import MISSING, Numbers, Texts
 from auditor.tables.versions import rank_of
 from auditor.tls.delivery import FAILURES, NOT_KNOWN
+from auditor.tls.ssh import WEAK_NAMES
 
 Array = np.ndarray[Any, Any]
 LONGEST_ATTEMPTS = 4096  # bytes: more than WireGuard's eighteen initiations (its section 6.4)
@@ -193,9 +195,23 @@ class DescribedFacts(FlowFacts):
         return np.asarray((self.described.rows.flows["upgrade"] & AGREED) != 0)
 
     @fact
+    def weak_algorithm(self) -> Texts:
+        """What is weak of the algorithms that both sides of SSH agreed on; None where that is told by nothing."""
+        flows = self.described.rows.flows
+        return Texts(
+            [None, *WEAK_NAMES], np.where(flows["application"] == SSH_WEAK, flows["answer"], 0).astype(np.int64)
+        )
+
+    @fact
     def is_of_login(self) -> Array:
         """TLS was agreed on for the log-in alone."""
         return np.asarray((self.described.rows.flows["upgrade"] & UPGRADE_OF_LOGIN) != 0)
+
+    @fact
+    def renegotiated(self) -> Array:
+        """The two sides agreed anew inside of TLS, in versions that know renegotiation: on what, is encrypted."""
+        bits = self.described.rows.flows["upgrade"]
+        return np.asarray(((bits & RENEGOTIATED) != 0) & self.has_handshake & (self.version < rank_of("TLS 1.3")))
 
     @fact
     def hello_outcome(self) -> Array:
@@ -278,6 +294,11 @@ class DescribedFacts(FlowFacts):
     def truncated_hmac(self) -> Array:
         """three-valued: both sides agreed on it (RFC 6066 7)."""
         return self._numbers("truncated_hmac").three_valued()
+
+    @fact
+    def heartbeat(self) -> Array:
+        """three-valued: the server accepts heartbeats (RFC 6520)."""
+        return self._numbers("heartbeat").three_valued()
 
     @fact
     def post_quantum_kind(self) -> Texts:

@@ -63,7 +63,7 @@ PAGE_SERVICES = ("console", "signin", "signin-fips")
 # Names under amazonaws.com that belong to customers: a load balancer or an instance is no service endpoint.
 CUSTOMER_LABELS = {"elb", "compute", "compute-1", "elasticbeanstalk", "rds", "cache", "redshift", "es", "aoss", "eks"}
 # Names of services that stand in names of endpoints beside those that they are known by.
-OTHER_NAMES = {"queue": "sqs", "ddb": "dynamodb"}
+OTHER_NAMES = {"queue": "sqs", "ddb": "dynamodb", "dkr-ecr": "ecr", "dkr-ecr-fips": "ecr-fips"}
 LABEL = re.compile(r"[a-z0-9_*]([a-z0-9_-]{0,61}[a-z0-9_])?")
 LONGEST = 253  # of a name: RFC 1035 2.3.4, without the root's dot
 
@@ -148,6 +148,7 @@ def endpoint(name: str) -> Endpoint | None:
     customer = (
         suffix == "on.aws" or bool(CUSTOMER_LABELS & {*after, *before[1:]}) or bool({"elb", "compute"} & {*labels})
     )
+    customer &= service not in ("ecr", "ecr-fips")  # registries, whose dual-stack names are under on.aws too
     customer |= service is not None and service.startswith("vpce-svc-")  # what somebody offers by PrivateLink
     customer &= service is None or not IS_S3.match(service)  # what stands before S3's label names a bucket
     if service == "*":  # a certificate's name for all services of a Region

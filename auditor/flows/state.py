@@ -31,8 +31,8 @@ FLOW = np.dtype(
         ("client", "u1"),  # the client's side, or UNKNOWN_SIDE
         ("application", "u1"),  # see recognise.numbers
         ("closed", "u1"),  # bits: CLOSED; WAITED, of finished flows, where the capture went on without them
-        ("upgrade", "u1"),  # bits: TLS offered, asked for, refused, for the log-in alone; none but these; strong SSH
-        ("answer", "u1"),  # what a ClientHello was answered with instead of TLS, see recognise.numbers; 0 for none
+        ("upgrade", "u1"),  # bits, see UPGRADE_OFFERED and those behind it
+        ("answer", "u1"),  # what answered a ClientHello instead of TLS, see recognise.numbers; of SSH see tls.ssh
         ("clear", "u1"),  # what was spoken in clear after TLS began, likewise
         ("before", "u1"),  # what each side said in clear before TLS, see recognise.commands: side 0 has the low bits
         ("bucket", "i4"),
@@ -139,15 +139,15 @@ PLACE = np.dtype(
     ]
 )
 BOTH = np.dtype([*SIDE.descr, *WAY.descr])
-FREE, LIVE, FINISHED = 0, 1, 2
+FREE, LIVE, FINISHED = NEW, ACTIVE, DONE = 0, 1, 2
 CLOSED, WAITED, UNKNOWN_SIDE = 1, 2, 255
 # What ``lost`` of a side is, besides 0: the capture lacks bytes; there was no memory to follow it; it is more than is kept.
 LOST, NO_ROOM, NOT_KEPT = 1, 2, 3
-NEW, ACTIVE, DONE = 0, 1, 2
 BLANK_FLOW = blank(FLOW, live=LIVE, client=UNKNOWN_SIDE, handshake=-1, datagram=-1, place=-1, round_trip=-1)
 BLANK_SIDE = blank(SIDE)  # all zeros, as memory is that nobody has touched: NEW, and no stream
 BLANK_WAY = blank(WAY)
 UPGRADE_OFFERED, UPGRADE_ASKED, UPGRADE_REFUSED, UPGRADE_OF_LOGIN, NEGOTIATES, AGREED = 1, 2, 4, 8, 16, 32
+RENEGOTIATED = 64  # of ``upgrade``: keys anew inside of TLS
 # Packets of QUIC, DTLS, TLS behind TDS; an alert, which may end TLS, came last; and see ``tls.borders`` (of DTLS: whole headers)
 BY_QUIC, BY_DTLS, BY_TLS, BY_ALERT, BY_RECORDS, IN_CLEAR, AFTER_RECORDS, BY_0_RTT = (1 << n for n in range(8))
 # --- one direction's ordered bytes: a window of WINDOW bytes from ``origin``, kept in chunks

@@ -9,6 +9,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     CheckResult,
+    agreed_once,
     check,
     no_handshake,
     no_server_hello,
@@ -27,6 +28,7 @@ def no_compression(facts: Facts, required: bool, parameters: dict[str, Any]) -> 
     answer = no_server_hello(facts)
     answer.put(facts.negotiated & (facts.compression == 0), PASS, "no compression")
     answer.put(facts.negotiated & (facts.compression > 0), unmet(required), "compression was agreed on")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -43,7 +45,9 @@ def _agreed(facts: Facts, required: bool, agreed: Any, name: str) -> CheckResult
 @check(of_any_server=True)
 def extended_master_secret(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Both sides agreed on the extended master secret (RFC 7627)."""
-    return _agreed(facts, required, facts.extended_master_secret, "the extended master secret")
+    answer = _agreed(facts, required, facts.extended_master_secret, "the extended master secret")
+    agreed_once(facts, answer)
+    return answer
 
 
 @check(of_any_server=True)
@@ -58,6 +62,7 @@ def secure_renegotiation(facts: Facts, required: bool, parameters: dict[str, Any
 def encrypt_then_mac(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
     """Where the suite has CBC, both sides agreed to encrypt before the MAC is computed (RFC 7366)."""
     answer = _agreed(facts, required, facts.encrypt_then_mac, "encryption before the MAC")
+    agreed_once(facts, answer)
     modes = [known.mode if (known := properties(suite)) is not None else None for suite in facts.suite]
     other = facts.negotiated & np.array([mode is not None and mode != "CBC" for mode in modes], bool)
     answer.put(other, NOT_APPLICABLE, "the suite has no CBC")
@@ -72,6 +77,21 @@ def no_truncated_hmac(facts: Facts, required: bool, parameters: dict[str, Any]) 
     answer.put(unknown, NOT_OBSERVABLE, "whether truncated MACs were agreed on is not seen")
     answer.put(facts.truncated_hmac == NO, PASS, "no truncated MACs")
     answer.put(facts.truncated_hmac == YES, unmet(required), "truncated MACs were agreed on")
+    agreed_once(facts, answer)
+    no_handshake(facts, answer)
+    return answer
+
+
+@check(of_any_server=True)
+def no_heartbeat(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckResult:
+    """The two sides did not agree on heartbeats (RFC 6520); of TLS 1.3, where the answer is encrypted, nothing is said."""
+    answer = no_server_hello(facts)
+    unknown = facts.negotiated & (facts.heartbeat == UNKNOWN)
+    answer.put(unknown, NOT_OBSERVABLE, "whether heartbeats were agreed on is not seen")
+    answer.put(unknown & (facts.version >= TLS_1_3), NOT_APPLICABLE, "TLS 1.3")
+    answer.put(facts.heartbeat == NO, PASS, "no heartbeats")
+    answer.put(facts.heartbeat == YES, unmet(required), "heartbeats were agreed on")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -95,6 +115,7 @@ def no_psk_only(facts: Facts, required: bool, parameters: dict[str, Any]) -> Che
     plain = np.array([(known := properties(s)) is not None and known.key_exchange == "PSK" for s in facts.suite])
     bad = facts.negotiated & (plain.astype(bool) | (facts.resumption == "psk"))
     answer.put(bad, unmet(required), "a pre-shared key alone, without a key exchange")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -106,5 +127,6 @@ def server_authenticated(facts: Facts, required: bool, parameters: dict[str, Any
     authentication = facts.authentication.astype(str)
     answer.put(facts.negotiated, PASS, "not anonymous")
     answer.put(facts.negotiated & (authentication == "anonymous"), unmet(required), "anonymous key exchange")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer

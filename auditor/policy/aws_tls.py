@@ -21,6 +21,7 @@ KINDS = {
     "KMS-": ("aws-kms-", "AWS KMS endpoint TLS policy", "KMS"),
     "AWS-CRT-SDK-": ("aws-crt-", "TLS policy of AWS's SDKs (AWS Common Runtime)", "CRT"),
 }
+INFERRED = " AWS's page lists no groups: these are inferred from the policy's name and from those that s2n-tls has, so that another one is a warning."
 WEAK_PRIME = 2048  # bits of DHE's primes, of which AWS's lists say nothing
 RETRIEVED = date(2026, 8, 7)
 # Amazon CloudFront Developer Guide: these hybrids are accepted with every policy that has TLS 1.3.
@@ -48,7 +49,7 @@ UNSEEN = (
 class Accepted(NamedTuple):
     """What a policy of AWS's accepts; no groups or signature schemes where its source lists none.
 
-    ``groups_certainty`` is of the groups alone; ``certificate_schemes`` are those of signatures under certificates.
+    ``groups_inferred``: AWS's page lists none, and they are inferred from the policy's name and the library behind it; ``certificate_schemes`` are those of signatures under certificates.
     """
 
     source: str
@@ -57,7 +58,7 @@ class Accepted(NamedTuple):
     min_version: str
     suites: tuple[str, ...]
     groups: tuple[str, ...]
-    groups_certainty: str
+    groups_inferred: bool
     schemes: tuple[str, ...] = ()
     certificate_schemes: tuple[str, ...] = ()
 
@@ -78,7 +79,7 @@ def _policies() -> dict[str, Accepted]:
         suites = tuple(one["cipher_suites"])
         schemes, under = (tuple(one.get(kind, ())) for kind in ("signature_schemes", "certificate_signature_schemes"))
         version, sure = one["min_version"], "verified"
-        policies[name] = Accepted(source, sure, RETRIEVED, version, suites, groups, sure, schemes, under)
+        policies[name] = Accepted(source, sure, RETRIEVED, version, suites, groups, False, schemes, under)
     pages = tomllib.loads(_text("aws_listener_policies.toml"))
     for name, (version, *levels) in pages["policies"].items():
         suites = tuple(suite for level in levels for suite in pages["levels"][level])
@@ -94,7 +95,7 @@ def _policies() -> dict[str, Accepted]:
         how = () if "RFC9151" not in name else ("interop", "interop") if snapshot else ("strict", "strict_certificates")
         policies[name] = Accepted(
             *(source, certainty, pages["retrieved"], version, suites, groups),
-            "secondary" if listed is None else certainty,
+            listed is None,
             *(tuple(schemes[kind]) for kind in how),
         )
     return policies
@@ -160,9 +161,9 @@ def _under_certificates(scheme: str) -> str:
 def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
     """What distinguishes the rules of one policy: version, suites, and, where it lists them, groups, signatures and certificates."""
     version = accepted.min_version.replace("TLS1", "TLS 1").replace("SSLv3", "SSL 3.0")
-    suites, groups = list(accepted.suites), list(accepted.groups)
+    suites, groups, inferred = list(accepted.suites), list(accepted.groups), accepted.groups_inferred
     primes = {"dh_bits": WEAK_PRIME} if any("_DHE_" in suite for suite in suites) else {}
-    rules = [
+    rules: list[dict[str, Any]] = [
         {
             "title": f"{version} or later",
             "check": "tls-version",
@@ -183,9 +184,10 @@ def _rules(theirs: str, accepted: Accepted) -> list[dict[str, Any]]:
             {
                 "title": "A group of the policy",
                 "check": "groups",
-                "what": f"The key exchange's group is one that {theirs} accepts: {', '.join(groups)}.",
+                "what": f"The key exchange's group is one that {theirs} accepts: {', '.join(groups)}.{INFERRED if inferred else ''}",
                 "why": "An endpoint with this policy refuses any other.",
-                "certainty": accepted.groups_certainty,
+                "certainty": "secondary" if inferred else accepted.certainty,
+                "required": not inferred,
                 "parameters": {"allow": groups, **primes},
             }
         )

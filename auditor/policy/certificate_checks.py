@@ -11,8 +11,10 @@ from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
+    RESUMED,
     CheckResult,
     JoinedTexts,
+    agreed_once,
     check,
     is_given,
     no_handshake,
@@ -222,6 +224,7 @@ def certificate_lifetime(facts: Facts, required: bool, parameters: dict[str, Any
         answer.reason[at] = (
             f"a certificate good for {counted(days, 'day')}{'' if days <= most else f', {most} are the most'}"
         )
+    agreed_once(facts, answer)
     return answer
 
 
@@ -242,6 +245,7 @@ JudgeOfChain = Callable[[list[Shown], bool], Judged]
 def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfChain) -> CheckResult:
     """The verdicts on servers' chains; of clients' ones, where they count, only what is worse."""
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the certificate is encrypted, or not in the capture")
+    answer.put(is_given(facts.resumption), NOT_OBSERVABLE, f"no certificate is sent: {RESUMED}")
     answer.put(is_given(facts.certificate_unread), NOT_OBSERVABLE, facts.certificate_unread)
     answer.put(facts.certificate_unread == NO_CERTIFICATE, unmet(required), NO_CERTIFICATE)
     without = np.array([_has_no_certificate(suite) for suite in facts.suite], bool)
@@ -253,6 +257,7 @@ def _by_chain(facts: Facts, required: bool, with_clients: bool, judge: JudgeOfCh
             verdict, reason = judge(Shown.all_of(facts.client_certificates[at]), required)
             if verdict > answer.verdict[at]:
                 answer.verdict[at], answer.reason[at] = verdict, f"of the client: {reason}"
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 

@@ -21,6 +21,8 @@ ENCRYPTED = ["tls", "quic", "dtls", "ssh", *TUNNELS]
 WEAK = ["ssh-weak"]  # encrypted, by algorithms that no longer protect
 PLAINTEXT = [application.name for application in APPLICATIONS if application.in_clear]
 UNSEEN = ("no ServerHello was seen", "no ClientHello was seen")
+RENEGOTIATED = "both sides agreed anew inside of TLS (renegotiation), and on what, is encrypted"
+RESUMED = "the handshake goes on from an earlier one, or by a pre-shared key"
 NOTHING_SHOWS = "nothing shows that it "  # of what a rule is not about as far as is known, and might be
 
 
@@ -145,6 +147,11 @@ def no_handshake(facts: Facts, answer: CheckResult) -> None:
         "an encrypted tunnel: what is inside cannot be seen",
     )
     no_memory(facts, answer)
+
+
+def agreed_once(facts: Facts, answer: CheckResult) -> None:
+    """The answers on what a handshake negotiated that was not the connection's last: nobody knows what the others did."""
+    answer.put(facts.renegotiated & (answer.verdict == PASS), NOT_OBSERVABLE, RENEGOTIATED)
 
 
 def no_memory(facts: Facts, answer: CheckResult) -> None:

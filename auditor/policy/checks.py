@@ -17,6 +17,7 @@ from auditor.policy.check import (
     WEAK,
     CheckResult,
     JoinedTexts,
+    agreed_once,
     check,
     is_given,
     is_way_unknown,
@@ -27,7 +28,7 @@ from auditor.policy.check import (
     unmet,
     what_spoken,
 )
-from auditor.policy.encryption import WEAK_SSH, encryption, put_clear
+from auditor.policy.encryption import encryption, put_clear, weak_ssh
 from auditor.policy.facts import NO, UNKNOWN, YES, Facts
 from auditor.tables.columns import is_one_of
 from auditor.tables.schema import NO_MEMORY
@@ -75,6 +76,7 @@ def forward_secrecy(facts: Facts, required: bool, parameters: dict[str, Any]) ->
     answer.put(known == NO, unmet(required), why)
     early = (known == YES) & facts.early_data_sent  # RFC 8446 2.3: its keys come from the pre-shared key alone
     answer.put(early, unmet(False), "early data was sent, which has no forward secrecy")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -122,7 +124,7 @@ def no_plaintext(facts: Facts, required: bool, parameters: dict[str, Any]) -> Ch
         unseen = is_one_of(facts.protocol, NEGOTIATED_UNSEEN) | (is_one_of(facts.protocol, ["ssh"]) & ~facts.agreed)
         hidden = JoinedTexts("encrypted, but with which algorithms does not show: ", or_unknown(facts.protocol))
         answer.put((answer.verdict == PASS) & unseen, NOT_OBSERVABLE, hidden)
-        answer.put(is_one_of(facts.protocol, WEAK), unmet(required), WEAK_SSH)
+        answer.put(is_one_of(facts.protocol, WEAK), unmet(required), weak_ssh(facts))
     stayed = answer.verdict == unmet(required)
     stayed &= is_one_of(facts.upgrade, UNUSED)
     answer.put(stayed, unmet(required), JoinedTexts(answer.reason, "; TLS was ", or_unknown(facts.upgrade)))

@@ -11,6 +11,7 @@ from auditor.policy.check import (
     NOT_OBSERVABLE,
     PASS,
     PLAINTEXT,
+    RENEGOTIATED,
     WARN,
     WEAK,
     CheckResult,
@@ -68,7 +69,7 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     answer.put(is_one_of(protocol, PLAINTEXT), unmet(required), JoinedTexts(protocol, " in clear"))
     for clear in ("smb", "ssh"):
         answer.put(is_one_of(protocol, [f"{clear}-clear"]), unmet(required), f"{clear} in clear")
-    answer.put(is_one_of(protocol, WEAK), WARN, WEAK_SSH)
+    answer.put(is_one_of(protocol, WEAK), WARN, weak_ssh(facts))
     negotiates = facts.negotiates & ~facts.has_handshake
     answer.put(negotiates, NOT_OBSERVABLE, JoinedTexts("whether it encrypts does not show: ", protocol))
     refused = negotiates & (facts.upgrade == "refused")
@@ -81,6 +82,12 @@ def encryption(facts: Facts, required: bool) -> CheckResult:
     no_memory(facts, answer)
     answer.put(~facts.has_payload, NOT_APPLICABLE, "no data was exchanged")
     return answer
+
+
+def weak_ssh(facts: Facts) -> JoinedTexts:
+    """What is said of SSH by weak algorithms."""
+    named = np.array(["" if name is None else f": {name}" for name in facts.weak_algorithm.tolist()], object)
+    return JoinedTexts(WEAK_SSH, named)
 
 
 def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
@@ -100,6 +107,7 @@ def _put_tls(facts: Facts, required: bool, answer: CheckResult) -> None:
         JoinedTexts("whether the suite encrypts is not known: ", or_unknown(facts.suite)),
     )
     answer.put(is_of_login(facts) & (answer.verdict == PASS), NOT_OBSERVABLE, LOGIN_ALONE)
+    answer.put(facts.renegotiated & (answer.verdict == PASS), NOT_OBSERVABLE, RENEGOTIATED)
     null = has & np.array([known is False for known in suites], bool)
     answer.put(null, unmet(required), JoinedTexts(or_unknown(facts.suite), " does not encrypt"))
     answered = (facts.answered_with, WITHOUT_TLS)
@@ -143,8 +151,17 @@ def is_of_login(facts: Facts) -> Array:
     return np.asarray(facts.has_handshake & facts.is_of_login)
 
 
+def is_renegotiated(facts: Facts) -> Array:
+    """Where what came into use last was agreed on inside of TLS."""
+    return np.asarray(facts.renegotiated)
+
+
 # What the capture lacks of flows that were judged well as far as they show, and which these are.
-UNSEEN: dict[str, Callable[[Facts], Array]] = {NO_END: is_open_ended, LOGIN_ALONE: is_of_login}
+UNSEEN: dict[str, Callable[[Facts], Array]] = {
+    NO_END: is_open_ended,
+    LOGIN_ALONE: is_of_login,
+    RENEGOTIATED: is_renegotiated,
+}
 
 
 def encrypts(suite: str | None) -> bool | None:

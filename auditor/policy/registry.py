@@ -51,6 +51,7 @@ EVERY: tuple[Check, ...] = (
     agreement_checks.server_authenticated,
     agreement_checks.encrypt_then_mac,
     agreement_checks.no_truncated_hmac,
+    agreement_checks.no_heartbeat,
     agreement_checks.no_early_data,
     agreement_checks.no_psk_only,
     name_checks.fips_endpoint,

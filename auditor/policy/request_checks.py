@@ -38,7 +38,7 @@ TAKE_BEARER_TOKENS = (
 # Hosts that need no signature: AWS IoT knows its things by their certificates, registries of images and packages and CodeCommit
 # take passwords, and of the APIs of customers (API Gateway, AppSync) each owner says what they ask for. S3's websites are open.
 NEED_NO_SIGNATURE = re.compile(
-    r"\.iot(-fips)?\.|\.dkr\.ecr(-fips)?\.|\.d\.codeartifact\.|^git-codecommit|\.execute-api\.|\.appsync(-realtime)?-api\."
+    r"\.iot(-fips)?\.|\.dkr[.-]ecr(-fips)?\.|\.d\.codeartifact\.|^git-codecommit|\.execute-api\.|\.appsync(-realtime)?-api\."
 )
 S3_WEBSITE = re.compile(
     r"\.s3-website[-.][a-z0-9-]+\.amazonaws\.[a-z.]+$"
@@ -120,6 +120,8 @@ def signed_requests(facts: Facts, required: bool, parameters: dict[str, Any]) ->
         return unmet(required), "not signed"
 
     answer = _each(facts, judge, "signed")
+    behind = facts.renegotiated & (answer.verdict == PASS)
+    answer.put(behind, NOT_OBSERVABLE, "signed as far as seen; requests behind a renegotiation may be under other keys")
     answer.put((answer.verdict == NOT_APPLICABLE) & _is_partial(facts), NOT_OBSERVABLE, facts.requests_reason)
     unseen = (facts.requests == None) & (facts.requests_reason != None)  # noqa: E711
     answer.put(unseen, NOT_OBSERVABLE, facts.requests_reason)

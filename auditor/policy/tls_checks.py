@@ -11,7 +11,9 @@ from auditor.policy.check import (
     NOT_APPLICABLE,
     NOT_OBSERVABLE,
     PASS,
+    RESUMED,
     CheckResult,
+    agreed_once,
     check,
     is_given,
     no_handshake,
@@ -80,7 +82,9 @@ def cipher_suites(facts: Facts, required: bool, parameters: dict[str, Any]) -> C
             return NOT_OBSERVABLE, f"unknown suite {name}"
         return unmet(required), f"{name}: {objection}"
 
-    return _to_version(facts, parameters, _judged(facts, no_server_hello(facts), facts.suite, judge))
+    answer = _judged(facts, no_server_hello(facts), facts.suite, judge)
+    agreed_once(facts, answer)
+    return _to_version(facts, parameters, answer)
 
 
 def _to_version(facts: Facts, parameters: dict[str, Any], answer: CheckResult) -> CheckResult:
@@ -131,8 +135,10 @@ def groups(facts: Facts, required: bool, parameters: dict[str, Any]) -> CheckRes
         answer.verdict[at] = unmet(required) if bad else PASS
         answer.reason[at] = f"key exchange in {known}{f': {objection}' if objection else ''}"
     none = facts.negotiated & ~is_given(facts.group)
+    answer.put(none & is_given(facts.resumption), NOT_OBSERVABLE, f"no key exchange: {RESUMED}")
     static = np.array([_has_no_group(suite) for suite in facts.suite], bool) | (facts.resumption == "psk")
     answer.put(none & static, NOT_APPLICABLE, "a key exchange without a group")
+    agreed_once(facts, answer)
     no_handshake(facts, answer)
     return answer
 
@@ -228,6 +234,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
         return PASS, f"{signed} with {name}"
 
     answer = CheckResult.of(facts, NOT_OBSERVABLE, "the signature is encrypted, or not in the capture")
+    answer.put(is_given(facts.resumption), NOT_OBSERVABLE, f"nothing is signed: {RESUMED}")
     is_signed = np.array([_is_signed(suite) for suite in facts.suite], bool)
     known = np.array([properties(suite) is not None for suite in facts.suite], bool)
     older = facts.negotiated & (facts.version >= 0) & (facts.version < TLS_1_2)
@@ -242,6 +249,7 @@ def signature_schemes(facts: Facts, required: bool, parameters: dict[str, Any]) 
             answer.verdict[at], answer.reason[at] = verdict, reason
     fixed = max(judge(name, "signed")[0] for name in ("rsa_pkcs1_sha1", "ecdsa_sha1"))
     answer.put(older & is_signed, fixed, "signed with SHA-1, with or without MD5, as before TLS 1.2")
+    agreed_once(facts, answer)
     _to_version(facts, parameters, answer)
     no_handshake(facts, answer)
     return answer

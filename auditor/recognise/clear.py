@@ -192,7 +192,7 @@ def look_at_borders(memory: Memory, flow: FlowRow, side: SideRow, block: Bytes, 
     begin, end = clear_contents(side, block, packet)
     if begins_readable(block, begin, end):
         name_clear(memory, flow, block, begin, end)
-    behind = next_borders(side, block, packet)
+    behind = next_borders(flow, side, block, packet)
     if behind != NONE:
         at = np.int64(packet.payload)
         name_clear(memory, flow, block, at + behind, at + np.int64(packet.payload_captured))

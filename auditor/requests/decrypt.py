@@ -20,7 +20,7 @@ from auditor.tls.revealed import Revealed
 SECONDS = 120.0  # that a child may take …
 SECONDS_A_MEGABYTE = 2.0  # … and more for what it is given
 GRACE = 20.0  # then it says what it has found until then
-LONGEST_LINE = 1 << 16
+LONGEST_LINE = 1 << 18
 TOO_LATE = "tshark did not come to an end (it took longer than {:.0f} s)"
 ENDED = "tshark did not come to an end (it ended before its time: memory, or killed)"
 NO_ROOM = "temporary files cannot be written"
@@ -136,9 +136,10 @@ def _note_revealed(revealed: Revealed, line: dict[str, Any]) -> None:
     certificates = [bytes.fromhex(text) for text in line["certificates"]]
     if line["is_client"]:
         revealed.client, revealed.client_signed = certificates, line["signed"]
+        revealed.client_unread = line["unread"]
     else:
         revealed.server, revealed.server_signed = certificates, line["signed"]
-        revealed.alpn, revealed.asked = line["alpn"], line["asked"]
+        revealed.alpn, revealed.asked, revealed.server_unread = line["alpn"], line["asked"], line["unread"]
 
 
 def _lines(child: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:

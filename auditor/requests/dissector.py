@@ -7,15 +7,23 @@ from functools import cached_property
 from typing import Any
 
 from auditor.border.words import is_number
-from auditor.requests import signing, upload
+from auditor.requests import packed_certificates, signing, upload
 from auditor.requests.http import Exchange, Request, answer, form, request
 from auditor.requests.http3 import Streams
 
 FORM = ("Action", "AWSAccessKeyId", "SignatureVersion", "SecurityToken", "Timestamp")
-ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY = "8", "11", "13", "15"
-NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "asked": None, "signed": None}
+ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, PACKED_CERTIFICATE = (
+    "8",
+    "11",
+    "13",
+    "15",
+    "25",
+)
+PACKED = "tls.compress_certificate"
+NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "unread": None, "asked": None, "signed": None}
+# RFC 8446 4.6.2; tshark then takes the client's keys for new ones.
+ASKED_LATER = "a server asked for the client's certificate behind the handshake: what the client sent after that is not read by tshark"
 HEADERS = "1"  # type of a frame of HTTP/2
-LONGEST_CHAIN = 28_000  # bytes of certificates that are handed out
 BROKEN = "a packet of it could not be taken apart"
 BODY = 4096  # bytes of a response with an error that are looked at
 
@@ -41,6 +49,12 @@ def values(layer: Any, name: str) -> list[str]:
     """All values of a field of a layer."""
     fields = layer._all_fields.get(name)  # noqa: SLF001 - pyshark's public way in gives only the first of several
     return [] if fields is None else [field.show or "" for field in fields.all_fields]
+
+
+def raw_values(layer: Any, name: str) -> list[str]:
+    """The bytes of all of them, as hexadecimal digits."""
+    fields = layer._all_fields.get(name)  # noqa: SLF001 - see ``values``
+    return [] if fields is None else [field.raw_value or "" for field in fields.all_fields]
 
 
 def first(layer: Any, name: str) -> str | None:
@@ -128,24 +142,27 @@ class Dissector:
                 yield from self._smtp(layers, layer)
 
     def _flight(self, seen: Layers, layer: Any) -> None:
-        """What a side says of itself in the encrypted part of a handshake of TLS 1.3."""
+        """What a side says of itself in the encrypted part of a handshake of TLS 1.3, and a client in a renegotiation."""
         types = values(layer, "tls.handshake.type")
         if layer.layer_name == "tls" and first(layer, "tls.record.opaque_type") is None:
-            return
+            # Behind both sides' Finished; what stands before them, in clear, is read by the kernels.
+            if not seen.from_client or not {(seen.flow, True), (seen.flow, False)} <= self.opened:
+                return
         entry = self.revealed.setdefault((seen.flow, seen.from_client), dict(NOTHING_REVEALED))
         if ENCRYPTED_EXTENSIONS in types and not seen.from_client:
             entry["alpn"] = entry["alpn"] or first(layer, "tls.handshake.extensions_alpn_str")
-        if CERTIFICATE_REQUEST in types or CERTIFICATE in types:  # which comes first, where it does (RFC 8446 4.3.2)
+        if {CERTIFICATE_REQUEST, CERTIFICATE, PACKED_CERTIFICATE} & set(
+            types
+        ):  # which comes first, where it does (RFC 8446 4.3.2)
             entry["asked"] = entry["asked"] or CERTIFICATE_REQUEST in types
+        if CERTIFICATE_REQUEST in types and (seen.flow, True) in self.opened:
+            self.notes.add(ASKED_LATER)
         if CERTIFICATE_VERIFY in types and entry["signed"] is None:
             # Those that a CertificateRequest lists stand before it.
             schemes = values(layer, "tls.handshake.sig_hash_alg")
             entry["signed"] = int(schemes[-1], 0) if schemes else None
-        if CERTIFICATE in types and not entry["certificates"]:
-            shown = layer._all_fields.get("tls.handshake.certificate")  # noqa: SLF001 - see ``values``
-            chain = [field.raw_value or "" for field in shown.all_fields] if shown is not None else []
-            if sum(map(len, chain)) <= 2 * LONGEST_CHAIN:
-                entry["certificates"] = chain
+        if {CERTIFICATE, PACKED_CERTIFICATE} & set(types) and not entry["certificates"]:
+            entry["certificates"], entry["unread"] = _chain(layer, is_packed=PACKED_CERTIFICATE in types)
 
     def _scheme(self, flow: int) -> str:
         return "http" if flow in self.clear else "https"
@@ -249,6 +266,21 @@ class Dissector:
     def partial(self) -> dict[int, str]:
         """Flows of whose requests some may not have been read, and why."""
         return self.streams.partial | self._broken
+
+
+def _chain(layer: Any, *, is_packed: bool) -> packed_certificates.Chain:
+    """The certificates that a layer shows. Newer versions of tshark unpack some by themselves."""
+    chain = raw_values(layer, "tls.handshake.certificate")
+    if sum(map(len, chain)) > 2 * packed_certificates.MOST_BYTES:
+        return packed_certificates.Chain([], packed_certificates.TOO_LONG)
+    if chain or not is_packed:
+        return packed_certificates.Chain(chain)
+    # Those that a CertificateRequest lists stand before it.
+    algorithms, size = values(layer, f"{PACKED}.algorithm"), first(layer, f"{PACKED}.uncompressed_length") or ""
+    packed = raw_values(layer, f"{PACKED}.compressed_certificate_message")
+    if not packed or not algorithms or not is_number(algorithms[-1]) or not is_number(size):
+        return packed_certificates.Chain([], packed_certificates.DAMAGED)
+    return packed_certificates.chain(int(algorithms[-1]), int(size), bytes.fromhex(packed[0]))
 
 
 def _is_opened(layer: Any) -> bool:

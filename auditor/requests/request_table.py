@@ -21,6 +21,8 @@ from auditor.tls.names import suites
 
 Array = np.ndarray[Any, Any]
 NO_HANDSHAKE = "TLS, but its handshake is not in the capture"
+IN_DTLS = "what is inside DTLS is not opened, with keys or without: no HTTP goes over it"
+IN_ANOTHER = "what is inside TLS that another protocol carries is not opened, with keys or without"
 
 
 class Candidates(NamedTuple):
@@ -35,10 +37,14 @@ def candidates(inside: FlowOpener, rows: Rows, ends: Oriented, services: Service
     flows, shakes, at = rows.flows, rows.handshakes, rows.handshake_flow
     kind = np.full(len(rows), -1)
     # What captures hold is known sooner or later, by how they are read: nothing that is said of a flow may depend on it.
-    reasons = Texts([OTHER_KEYS if inside.given else NO_KEYS, NO_HANDSHAKE, NOT_READ], np.full(len(rows), MISSING))
+    reasons = Texts(
+        [OTHER_KEYS if inside.given else NO_KEYS, NO_HANDSHAKE, NOT_READ, IN_DTLS, IN_ANOTHER],
+        np.full(len(rows), MISSING),
+    )
     first = np.full(len(rows), -1)
     first[at[::-1]] = np.arange(len(at))[::-1]
-    reasons.index[at] = 0
+    for reason, over in ((0, (S.OVER_TCP, S.OVER_QUIC)), (3, (S.OVER_DTLS,)), (4, (S.OVER_OTHER,))):
+        reasons.index[at[np.isin(shakes["transport"], over)]] = reason
     reasons.index[(protocol == "tls") & (first < 0)] = 1
     if inside.keys and len(at):
         known = inside.keys.known(shakes["random_high"], shakes["random_low"])

@@ -28,8 +28,10 @@ OPENED = (
     "(tls.handshake.type == 20 && !tls.record.opaque_type)"
     " || (tls.record.opaque_type && tls.record.content_type == 23 && tcp.seq < 16384)"
 )
-# EncryptedExtensions, Certificate, CertificateRequest and CertificateVerify of TLS 1.3, where the handshake's secrets are there.
-FLIGHT = "tls.handshake.type == 8 || (tls.handshake.type in {11,13,15} && (tls.record.opaque_type || quic))"
+# EncryptedExtensions, Certificate (also compressed), CertificateRequest and CertificateVerify of TLS 1.3, where the handshake's secrets are there.
+FLIGHT = "tls.handshake.type == 8 || (tls.handshake.type in {11,13,15,25} && (tls.record.opaque_type || quic))"
+# The same of a client that renegotiates, in older versions, among what it sends in clear.
+FLIGHT += " || (tls.handshake.type in {11,15} && tcp.dstport == 443)"
 HEADS = (
     'http.request || http.response || http2.header.name || urlencoded-form.key || smtp.req.command == "AUTH"'
     f" || quic.stream_data || {OPENED} || {FLIGHT}"

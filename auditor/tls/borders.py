@@ -10,7 +10,7 @@ import numpy as np
 
 from auditor.decode.bytes import Bytes
 from auditor.decode.packet import PacketRow
-from auditor.flows.state import AFTER_RECORDS, BY_RECORDS, IN_CLEAR, SideRow, StreamRow
+from auditor.flows.state import AFTER_RECORDS, BY_RECORDS, IN_CLEAR, RENEGOTIATED, FlowRow, SideRow, StreamRow
 from auditor.machine.kernel import inlined, part
 from auditor.tls.messages import CHANGE_CIPHER_SPEC, HEARTBEAT
 
@@ -77,10 +77,10 @@ def is_padding(block: Bytes, packet: PacketRow) -> bool:
 
 
 @part
-def next_borders(side: SideRow, block: Bytes, packet: PacketRow) -> int:
+def next_borders(flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) -> int:
     """Step from record to record through a segment: where in its payload something begins that is no record, or NONE.
 
-    Behind a gap, and behind bytes that were not captured, the borders are not known any more. What was sent before, as
+    A ChangeCipherSpec among encrypted records ends a renegotiation (RFC 5246 7.1). Behind a gap, and behind bytes that were not captured, the borders are not known any more. What was sent before, as
     in retransmissions and keep-alives, lies in front of the border.
     """
     if side.heading == 0 and is_padding(block, packet):
@@ -101,6 +101,8 @@ def next_borders(side: SideRow, block: Bytes, packet: PacketRow) -> int:
             at += length if is_record else 0
         else:
             is_record = fits_header(np.int64(side.heading), byte)
+            if side.heading == 0 and byte == CHANGE_CIPHER_SPEC:
+                flow.upgrade |= RENEGOTIATED
             side.length = byte
         side.heading += 1
         if not is_record:

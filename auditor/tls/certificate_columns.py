@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 # Times of certificates are whole seconds, and the last one belongs to their validity, to its end (RFC 5280 4.1.2.5: inclusive).
 LAST_SECOND = 999_999_999  # nanoseconds
 DAY = 86_400 * 10**9
+UNREAD = "?\t?\t?"  # how a chain is described of which nothing but that it was sent is known
 
 
 class CertificateColumns(NamedTuple):
@@ -44,6 +45,8 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         for chain, name in pairs.tolist()
     ]
     clients, client = _chains(rows["client_chain"], started, "client", memory, shapes)
+    sent = (rows["seen"] & np.uint32(S.SEEN_CLIENT_CERTIFICATE)) != 0
+    is_unread = sent & (rows["client_chain"] == 0)  # longer than what is kept of a client's
     table: dict[str, Numbers | Texts] = {
         "certificate_id": Texts([leaf.certificate_id if leaf else None for leaf in leaves], index),
         "certificate_chain": Texts([words([c.certificate_id for c in chain.certificates]) for chain in chains], index),
@@ -56,7 +59,7 @@ def certificate_columns(rows: Array, memory: S.Memory, shapes: Shapes, names: Te
         table,
         chain=Texts([described(chain) for chain in chains], index),
         chain_valid=_valid([chain.path for chain in chains], index, started),
-        client_chain=Texts([described(chain) for chain in clients], client),
+        client_chain=Texts([*map(described, clients), UNREAD], np.where(is_unread, len(clients), client)),
         client_chain_valid=_valid([chain.path for chain in clients], client, started),
         invalid=_invalid(chains, index, started),
         client_invalid=_invalid(clients, client, started),

@@ -90,6 +90,7 @@ class FlowMarks:
     application: int = 0
     upgrade: int = 0
     clear: int = 0
+    answer: int = 0
 
 
 class Assembler(Protocol):

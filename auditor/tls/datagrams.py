@@ -103,6 +103,8 @@ def _note(flows: Array, flow: int, assembler: Assembler) -> None:
         flows["application"][flow] = shown.application
     if shown.clear:
         flows["clear"][flow] = shown.clear
+    if shown.answer:
+        flows["answer"][flow] = shown.answer
 
 
 def _is_full(flow: Any, *, over_tcp: bool) -> bool:

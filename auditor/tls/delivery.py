@@ -57,7 +57,7 @@ class Delivery:
     reset_frame: Array
 
     def columns(self, over_tcp: Array) -> dict[str, Any]:
-        """The columns of ``handshakes`` about delivery; over datagrams there is nothing to say."""
+        """The columns of ``handshakes`` about delivery; over datagrams there are no segments."""
         answers = [None if name is None else f"{OUTCOMES[NOT_TLS]}: {name}" for name in spoken_names()]
         return {
             "hello_outcome": Texts(
@@ -84,7 +84,7 @@ class Delivery:
 
 
 def deliveries(rows: Array, flows: Array, client: Array, server: Array, no_early_data: Array) -> Delivery:
-    """Handshake rows over TCP with their flows and the sides of these; over datagrams nothing is said (``not known``).
+    """Handshake rows with their flows and the sides of these; over datagrams only an answer of TLS's own says something.
 
     ``no_early_data``: where the ClientHello is known not to offer it.
     """
@@ -141,10 +141,13 @@ def _outcomes(
     waited = (flows["closed"] & S.WAITED != 0) | (flows["ended"] - rows["started"] >= LONG)
     # A client goes on by what its server has chosen, also where the capture has lost that (RFC 8446 2, RFC 5246 7.3).
     went_on = has(S.SEEN_CLIENT_CCS | S.SEEN_CLIENT_FINISHED | S.SEEN_EARLY_DATA) & no_early_data
+    over_tcp = rows["transport"] == S.OVER_TCP
     conditions = (
-        ((rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
+        (has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
         (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID | S.SEEN_SERVER_CUT), ANSWERED),
         (has(S.SEEN_RETRY), RETRY),
+        (alert & ~over_tcp, ALERT),
+        (~over_tcp, NOT_KNOWN),  # what follows is TCP's
         (flows["answer"] != 0, NOT_TLS),
         (went_on, ANSWERED),
         (alert, ALERT),

@@ -112,7 +112,15 @@ class Dtls:
             elif kind == ALERT and len(body) == 2 and self.handshakes:
                 self.handshakes[-1].alert(seen.side, body[0], body[1])
         if at < len(data) and data[at] >> 5 == 1:  # RFC 9147 4: the header of encrypted records
-            self._encrypted(seen.side, APPLICATION_DATA)
+            self._unified(seen.side, data[at] & 3)
+
+    def _unified(self, side: int, epoch: int) -> None:
+        """A record with DTLS 1.3's header, and the two low bits of its epoch: the first one is that of early data (RFC 9147 6.1)."""
+        known = self.handshakes[-1] if self.handshakes else None
+        if known and epoch == 1 and side == known["client_side"] and not known["seen"] & S.SEEN_CLIENT_DATA:
+            known.saw(S.SEEN_EARLY_DATA)
+        else:
+            self._encrypted(side, APPLICATION_DATA)
 
     def _lacks_messages(self, seen: Datagram) -> bool:
         """Whether a server's ChangeCipherSpec need not be right behind its hello: datagrams of it were cut, or it answers one."""

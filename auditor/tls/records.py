@@ -10,6 +10,7 @@ from auditor.decode.packet import PacketRow
 from auditor.flows.kept import PART
 from auditor.flows.state import (
     PAST_HANDSHAKE,
+    RENEGOTIATED,
     SEEN_CLIENT_CCS,
     SEEN_CLIENT_FINISHED,
     SEEN_CLIENT_HELLO,
@@ -115,6 +116,8 @@ def record_begins(memory: Memory, flow: FlowRow, stream: StreamRow, handshake: H
     is_client = direction == handshake.client_side
     kind = stream.record_type
     if kind == CHANGE_CIPHER_SPEC:
+        if stream.encrypted == PAST_HANDSHAKE:
+            flow.upgrade |= RENEGOTIATED
         letter(handshake, direction, np.int64(LETTER_OF_CCS))
         if not is_client and not handshake.seen & SEEN_SERVER_CCS:
             note_sessions(memory, handshake)

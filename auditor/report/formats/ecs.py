@@ -1,10 +1,12 @@
-"""Elastic Common Schema: an event for each handshake, as JSON lines (fields ``tls.*``, ``source``, ``destination``)."""
+"""Elastic Common Schema: an event for each handshake (fields ``tls.*``, ``source``, ``destination``), and for what was not judged; JSON lines."""
 
 import json
 from typing import Any, BinaryIO
 
+from auditor.report import overview
 from auditor.report.plain import iso
 from auditor.report.results import Results
+from auditor.report.silence import Unjudged, unjudged
 
 VERSION = "8.17.0"
 FLOW = (
@@ -80,6 +82,26 @@ def event(flow: dict[str, Any], shake: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def open_question(one: Unjudged, time: int) -> dict[str, Any]:
+    """The event of what a rule, or all of them, left open."""
+    return {
+        "@timestamp": iso(time),
+        "ecs": {"version": VERSION},
+        "event": {
+            "kind": "event",
+            "category": ["network"],
+            "type": ["info"],
+            "dataset": "auditor.not_judged",
+            "id": one.uid,
+            "outcome": "unknown",
+            "reason": one.reason,
+        },
+        "message": f"Not judged: {one.title}",
+        "rule": {"id": one.rule, "ruleset": one.policy, "name": one.title if one.rule else None},
+        "labels": {"verdict": one.verdict, "flows": str(one.flows)},
+    }
+
+
 def _mac(text: str | None) -> str | None:
     return text.upper().replace(":", "-") if text else None
 
@@ -94,9 +116,12 @@ def without_none(value: Any) -> Any:
 
 
 def write(result: Results, out: BinaryIO) -> None:
-    """An event for each handshake."""
-    out.writelines(
-        json.dumps(without_none(event(flow, shake)), ensure_ascii=True).encode() + b"\n"
-        for flow, shakes in result.with_flows("handshakes", FLOW, SHAKE)
-        for shake in shakes
-    )
+    """An event for each handshake, and for what was not judged."""
+    for flow, shakes in result.with_flows("handshakes", FLOW, SHAKE):
+        out.writelines(_line(event(flow, shake)) for shake in shakes)
+    _, end = overview.span(result) or (0, 0)
+    out.writelines(_line(open_question(one, end)) for one in unjudged(result))
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(without_none(record), ensure_ascii=True).encode() + b"\n"
