@@ -95,6 +95,8 @@ def test_quic(audit_bytes: Run, version: int) -> None:
     assert row["quic_version"] == {1: "1", q.V2: "2", 0x709A50C4: "draft-v2"}.get(version, "draft-29")
     assert (row["client_hello_frame"], row["server_hello_frame"], row["established"]) == (1, 2, True)
     assert (flow["protocol"], flow["client_port"], flow["tls_version"]) == ("quic", 50_000, "TLS 1.3")
+    assert row["hello_outcome"] == "answered"  # whatever carries it
+    assert wire.only(audit_bytes(wire.pcap(packets[:1])).handshakes)["hello_outcome"] == "not known"
 
 
 @SOME
@@ -249,7 +251,7 @@ def test_dtls_to_its_end(audit_bytes: Run) -> None:
         packets.append(sent(q.dtls_record(20, b"\1", 5) + q.dtls_record(22, bytes(40), 0, epoch=1), back))
         packets.append(sent(q.dtls_record(23, bytes(60), 1, epoch=1), back))
     row = wire.only(audit_bytes(wire.pcap(packets)).handshakes)
-    assert (row["established"], row["history"]) == (True, "CsIi")
+    assert (row["established"], row["history"], row["hello_outcome"]) == (True, "CsIi", "answered")
 
 
 def test_a_dtls_hello_that_is_overtaken(audit_bytes: Run) -> None:

@@ -158,7 +158,7 @@ TABLES: dict[str, list[Column]] = {
         Column(
             "hello_outcome",
             TEXT,
-            f"what became of the ClientHello (TCP): {', '.join(OUTCOMES)}; of an answer that is no TLS with what it is: http, ssh, text, unknown, …",
+            f"what became of the ClientHello, over datagrams only whether it was answered: {', '.join(OUTCOMES)}; of an answer that is no TLS with what it is: http, ssh, text, unknown, …",
         ),
         Column("hello_repeats", INT, "segments that the client sent again before the answer"),
         Column("hello_acknowledged", INT, "bytes of the ClientHello that the server acknowledged"),

@@ -57,7 +57,7 @@ class Delivery:
     reset_frame: Array
 
     def columns(self, over_tcp: Array) -> dict[str, Any]:
-        """The columns of ``handshakes`` about delivery; over datagrams there is nothing to say."""
+        """The columns of ``handshakes`` about delivery; of datagrams none is acknowledged."""
         answers = [None if name is None else f"{OUTCOMES[NOT_TLS]}: {name}" for name in spoken_names()]
         return {
             "hello_outcome": Texts(
@@ -84,7 +84,7 @@ class Delivery:
 
 
 def deliveries(rows: Array, flows: Array, client: Array, server: Array, no_early_data: Array) -> Delivery:
-    """Handshake rows over TCP with their flows and the sides of these; over datagrams nothing is said (``not known``).
+    """Handshake rows with their flows and the sides of these; over datagrams an answer alone tells (else ``not known``).
 
     ``no_early_data``: where the ClientHello is known not to offer it.
     """
@@ -142,9 +142,10 @@ def _outcomes(
     # A client goes on by what its server has chosen, also where the capture has lost that (RFC 8446 2, RFC 5246 7.3).
     went_on = has(S.SEEN_CLIENT_CCS | S.SEEN_CLIENT_FINISHED | S.SEEN_EARLY_DATA) & no_early_data
     conditions = (
-        ((rows["transport"] != S.OVER_TCP) | has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
+        (has(S.SEEN_CLIENT_INVALID) | (sent == 0), NOT_KNOWN),
         (has(S.SEEN_SERVER_HELLO | S.SEEN_SERVER_INVALID | S.SEEN_SERVER_CUT), ANSWERED),
         (has(S.SEEN_RETRY), RETRY),
+        (rows["transport"] != S.OVER_TCP, NOT_KNOWN),  # what follows is TCP's
         (flows["answer"] != 0, NOT_TLS),
         (went_on, ANSWERED),
         (alert, ALERT),
