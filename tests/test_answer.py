@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,18 @@ def test_problems_come_worst_first(office: Any) -> None:
     """Problems are in the order of severity, failures before warnings, most flows first."""
     ranks = [(SEVERITIES.index(one.severity), VERDICTS.index(one.verdict), one.flows) for one in problems(office)]
     assert ranks == sorted(ranks, reverse=True)
+
+
+def test_what_is_wrong_reads_as_a_list(office: Any) -> None:
+    """Commas part what is wrong; semicolons do where one part but the last has a comma or colon inside."""
+    one = problems(office)[0]
+    for what, most, words in (
+        (("TLS 1.0 negotiated", "RSA key exchange"), None, "TLS 1.0 negotiated, RSA key exchange"),
+        (("TLS 1.0 negotiated", "RSA_NULL: 0 bits"), None, "TLS 1.0 negotiated, RSA_NULL: 0 bits"),
+        (("in clear behind TLS: text", "RSA_NULL: 0 bits"), None, "in clear behind TLS: text; RSA_NULL: 0 bits"),
+        (("in clear behind TLS: text", "RSA_NULL: 0 bits"), 1, "in clear behind TLS: text"),
+    ):
+        assert replace(one, what=what).what_words(most) == words
 
 
 def test_no_problems_are_a_table_too(audit_bytes: Any) -> None:

@@ -100,9 +100,8 @@ def diff(old: Results, new: Results) -> list[Change]:
     for key in sorted(before.keys() | after.keys()):
         one, two = before.get(key), after.get(key)
         if one is None and two is not None:
-            values = ", ".join(
-                _words(some) for name in ("path", "protocol", "tls_version") if (some := two.values(name))
-            )
+            ways = {"path unknown" if one == "unknown" else one for one in two.values("path")}
+            values = ", ".join(map(_words, filter(None, (ways, two.values("protocol"), two.values("tls_version")))))
             changes.append(Change("came", "traffic", *key, None, f"{counted(two.flows, 'flow')} ({values})"))
         elif two is None and one is not None:
             changes.append(Change("went", "traffic", *key, counted(one.flows, "flow"), None))

@@ -67,6 +67,11 @@ class Problem:
         service = f"{self.pair.service} {self.pair.region or ''}".rstrip()
         return f"{self.pair.client_group} → {service}" if self.pair.client_group else service
 
+    def what_words(self, most: int | None = None) -> str:
+        """What is wrong, the worst ``most`` of it; semicolons part what has a colon or comma inside."""
+        some = self.what[:most]
+        return ("; " if any(re.search("[:,] ", one) for one in some[:-1]) else ", ").join(some)
+
 
 def problems(result: Results) -> list[Problem]:
     """The problems of an audit, worst first: severity, failures before warnings, most flows."""
@@ -344,7 +349,7 @@ def frame(result: Results) -> "pd.DataFrame":
         "client_group": [one.pair.client_group for one in rows],
         "service": [one.pair.service for one in rows],
         "region": [one.pair.region for one in rows],
-        "what": [", ".join(one.what) for one in rows],
+        "what": [one.what_words() for one in rows],
         "rules": [" ".join(one.rules) for one in rows],
         "findings": [" ".join(one.findings) for one in rows],
         "top_clients": [named(one.top_clients) for one in rows],
