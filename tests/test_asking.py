@@ -403,7 +403,7 @@ def test_an_error_says_what_was_meant(office: auditor.Audit) -> None:
     """A column or table that is not there is answered with the one that is like it, or with how to see those there are."""
     for text, meant in (
         ("select servce from flows", 'Did you mean "service"?'),
-        ("select nothing_like_it from flows", "describe flows lists those there are"),
+        ("select nothing_like_it from flows", 'The query "describe flows" lists those there are'),
         ("select * from flow", 'Did you mean "flows"?'),
         ("copy flows to 'x.csv'", "--format csv > FILE"),
     ):

@@ -46,6 +46,7 @@ def sign_command(
     curl -H 'Content-Type: application/timestamp-query' --data-binary @REQUEST URL > RESPONSE.
     """
     from auditor import Audit
+    from auditor.report.seals.sealed import NAMESPACE
 
     result = Audit(folder)
     written = result.sign(key, _passphrase, force=force) if response is None or key is not None else []
@@ -56,6 +57,10 @@ def sign_command(
         say(f"the time stamp of {result.keep_timestamp(response)} is kept; audit verify --timestamp-ca checks it")
     if written:
         say(f"{' and '.join(written)} {'are' if len(written) > 1 else 'is'} in {shown(folder)}")
+        if key is None and request is None:
+            say(
+                f"it is not signed yet: ssh-keygen -Y sign -n {NAMESPACE} -f KEY {shown(folder / written[0])}, or audit sign --key"
+            )
 
 
 @app.command("verify")
