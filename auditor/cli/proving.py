@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.border.words import counted
+from auditor.border.words import agreed, counted
 from auditor.cli.app import FAILED, FINDINGS, CaptureOption, ForceOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import shown
@@ -102,9 +102,9 @@ def verify_command(
     if CAPTURES in unknown:
         say(f"{CAPTURES} {verified[-1][2]}")
     elif unknown:
-        say(
-            f"{counted(len(unknown), 'capture')} could not be verified, as {unknown[0]}; --capture says where they are now"
-        )
+        named = f"{unknown[0]}{' and others' if len(unknown) > 1 else ''}"
+        where = "" if capture else f"; --capture says where {agreed(len(unknown), 'it is', 'they are')} now"
+        say(f"{counted(len(unknown), 'capture')} could not be verified: {named}{where}")
     if response is not None and authorities is None:
         say(f"{shown(response)} could not be verified: --timestamp-ca says which authority is believed")
     if any(same is None for _, same, _ in verified):
