@@ -9,7 +9,8 @@ import pytest
 
 import auditor
 from auditor.report.answer import answer, is_judged, percent, way_of
-from auditor.report.problems import in_short, problems
+from auditor.report.change import _by_address
+from auditor.report.problems import _rank, in_short, problems
 from auditor.tables.value_sets import SEVERITIES, VERDICTS
 from tests import wire
 
@@ -76,6 +77,16 @@ def test_problems_come_worst_first(office: Any) -> None:
     """Problems are in the order of severity, failures before warnings, most flows first."""
     ranks = [(SEVERITIES.index(one.severity), VERDICTS.index(one.verdict), one.flows) for one in problems(office)]
     assert ranks == sorted(ranks, reverse=True)
+
+
+def test_networks_come_in_the_order_of_addresses(office: Any) -> None:
+    """Where nothing else decides, problems and changes are listed by address, not by the letters of it; IPv4 first."""
+    one = next(one for one in problems(office) if one.pair.client_group)
+    groups = ["10.1.2.0/24", "10.1.10.0/24", "2001:db8:9::/64", "2001:db8:10::/64"]
+    some = [replace(one, pair=one.pair._replace(client_group=group)) for group in sorted(groups)]
+    assert [each.pair.client_group for each in sorted(some, key=_rank)] == groups
+    keys = [("", "a"), *((group, "a") for group in groups)]
+    assert sorted(sorted(keys), key=_by_address) == keys
 
 
 def test_what_is_wrong_reads_as_a_list(office: Any) -> None:

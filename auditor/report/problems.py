@@ -86,7 +86,8 @@ def problems(result: Results) -> list[Problem]:
 
 def _rank(one: Problem) -> tuple[Any, ...]:
     worst = (-SEVERITIES.index(one.severity), -VERDICTS.index(one.verdict), -one.flows)
-    return (*worst, one.pair.client_group or "", one.pair.service, one.pair.region or "")
+    group = one.pair.client_group  # in the order of addresses: 10.1.2.0/24 before 10.1.10.0/24
+    return (*worst, _network(group) if group else (), one.pair.service, one.pair.region or "")
 
 
 def _of_finding(row: Row) -> Problem:
