@@ -146,7 +146,7 @@ def ordered(tables: "Mapping[str, pa.Table]", text: str) -> "Iterator[duckdb.Duc
             having = [table.column(column.name) for table in tables.values() if column.name in table.column_names]
             texts = {one for values in having for one in values.unique().to_pylist() if one}
             if having:
-                closed_sets.check(text, {column.name: categories(column, [])}, lambda _, texts=texts: texts)
+                closed_sets.check(text, {column.name: categories(column, sorted(texts))})
             _create_type(connection, column, texts)
         for name, table in tables.items():
             connection.register(f"{name} as written", table)
