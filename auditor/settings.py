@@ -176,7 +176,8 @@ def load(model: type[T], text: str, name: str, error: type[AuditError], rename: 
             message = f"unknown key; {_known(model, first['loc'])}"
         elif first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
             message = "this key is required"
-        more = f" (and {len(problem.errors()) - 1} more)" if len(problem.errors()) > 1 else ""
+        others = len(problem.errors()) - 1
+        more = f" (and {others} more {'problem' if others == 1 else 'problems'})" if others else ""
         raise error(f"{name}: {place}{': ' if place else ''}{message}{more}") from problem
 
 

@@ -2,13 +2,15 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import auditor
 from auditor.report.answer import answer, is_judged, percent, way_of
-from auditor.report.problems import in_short, problems
+from auditor.report.change import _by_address
+from auditor.report.problems import _rank, in_short, problems
 from auditor.tables.value_sets import SEVERITIES, VERDICTS
 from tests import wire
 
@@ -75,6 +77,28 @@ def test_problems_come_worst_first(office: Any) -> None:
     """Problems are in the order of severity, failures before warnings, most flows first."""
     ranks = [(SEVERITIES.index(one.severity), VERDICTS.index(one.verdict), one.flows) for one in problems(office)]
     assert ranks == sorted(ranks, reverse=True)
+
+
+def test_networks_come_in_the_order_of_addresses(office: Any) -> None:
+    """Where nothing else decides, problems and changes are listed by address, not by the letters of it; IPv4 first."""
+    one = next(one for one in problems(office) if one.pair.client_group)
+    groups = ["10.1.2.0/24", "10.1.10.0/24", "2001:db8:9::/64", "2001:db8:10::/64"]
+    some = [replace(one, pair=one.pair._replace(client_group=group)) for group in sorted(groups)]
+    assert [each.pair.client_group for each in sorted(some, key=_rank)] == groups
+    keys = [("", "a"), *((group, "a") for group in groups)]
+    assert sorted(sorted(keys), key=_by_address) == keys
+
+
+def test_what_is_wrong_reads_as_a_list(office: Any) -> None:
+    """Commas part what is wrong; semicolons do where one part but the last has a comma or colon inside."""
+    one = problems(office)[0]
+    for what, most, words in (
+        (("TLS 1.0 negotiated", "RSA key exchange"), None, "TLS 1.0 negotiated, RSA key exchange"),
+        (("TLS 1.0 negotiated", "RSA_NULL: 0 bits"), None, "TLS 1.0 negotiated, RSA_NULL: 0 bits"),
+        (("in clear behind TLS: text", "RSA_NULL: 0 bits"), None, "in clear behind TLS: text; RSA_NULL: 0 bits"),
+        (("in clear behind TLS: text", "RSA_NULL: 0 bits"), 1, "in clear behind TLS: text"),
+    ):
+        assert replace(one, what=what).what_words(most) == words
 
 
 def test_no_problems_are_a_table_too(audit_bytes: Any) -> None:

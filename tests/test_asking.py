@@ -132,7 +132,7 @@ def test_a_value_that_a_column_never_has(text: str, said: str | None) -> None:
     """A query for what a closed set does not hold is a slip, and is told with what it holds: not an empty answer."""
     sets = {"tls_version": ["SSL 2.0", "TLS 1.2", "TLS 1.3"], "verdict": ["pass", "fail"]}
     if said is None:
-        closed_sets.check(text, sets, lambda name: ())
+        closed_sets.check(text, sets, closed_sets.nothing)
         return
     with pytest.raises(auditor.AuditError, match=re.escape(said)):
         closed_sets.check(text, sets, lambda name: ["TLS 1.3 (draft 23)"])
@@ -403,7 +403,7 @@ def test_an_error_says_what_was_meant(office: auditor.Audit) -> None:
     """A column or table that is not there is answered with the one that is like it, or with how to see those there are."""
     for text, meant in (
         ("select servce from flows", 'Did you mean "service"?'),
-        ("select nothing_like_it from flows", "describe flows lists those there are"),
+        ("select nothing_like_it from flows", 'The query "describe flows" lists those there are'),
         ("select * from flow", 'Did you mean "flows"?'),
         ("copy flows to 'x.csv'", "--format csv > FILE"),
     ):

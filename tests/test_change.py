@@ -63,6 +63,9 @@ def test_diff_says_first_what_could_be_compared(folders: tuple[Path, Path]) -> N
         *("≠ answer", "≠ captures", "= policies", "= topology", "= AWS account", "= routes", "= witnesses", "= keys"),
     ]
     assert "tls1.pcapng" in lines[1]
+    ends = re.findall(r"(\S+Z)(?: to (\S+Z))?", lines[1])
+    assert len(ends) == 2
+    assert all(begun != ended for begun, ended in ends)  # what is the same is said once
     assert "→" in lines[1]
     assert "site office" in lines[3]
     assert run("diff", folders[0], folders[0]).stdout.endswith("= keys: none\nNothing changed.\n")

@@ -96,6 +96,8 @@ def test_quic(audit_bytes: Run, version: int) -> None:
     assert (row["client_hello_frame"], row["server_hello_frame"], row["established"]) == (1, 2, True)
     assert row["hello_outcome"] == "answered"
     assert (flow["protocol"], flow["client_port"], flow["tls_version"]) == ("quic", 50_000, "TLS 1.3")
+    assert row["hello_outcome"] == "answered"  # whatever carries it
+    assert wire.only(audit_bytes(wire.pcap(packets[:1])).handshakes)["hello_outcome"] == "not known"
 
 
 @SOME

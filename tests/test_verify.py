@@ -135,7 +135,10 @@ def test_a_missing_capture(work: Path) -> None:
         assert verify("--capture", moved.with_name("c.bin"), "--capture", place).returncode == 0
     assert verify("--capture", "nowhere").returncode == 2
     moved.write_bytes(moved.read_bytes()[:-1] + b"x")
-    assert verify("--capture", work / "archive").returncode == 2
+    done = verify("--capture", work / "archive")
+    assert done.returncode == 2
+    assert "no file that was given has its SHA-256" in " ".join(done.stdout.split())
+    assert "--capture" not in done.stderr  # which was given
 
 
 def test_captures_are_found_from_elsewhere(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

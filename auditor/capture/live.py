@@ -57,7 +57,7 @@ class LiveCapture:
     def __init__(self, interface: str, capture_filter: str | None = None, duration: float | None = None) -> None:
         if duration is not None and not 0 < duration <= threading.TIMEOUT_MAX:
             raise InputError(
-                f"duration {duration:g}: give a number of seconds above 0, or none to capture until Ctrl-C"
+                f"--duration {duration:g}: give a number of seconds above 0, or none to capture until Ctrl-C"
             )
         self.interface = interface
         self._command = command(interface, capture_filter)

@@ -32,6 +32,7 @@ IN_WORDS = (
     (re.compile(r"Value error, "), ""),
     (re.compile(r"Input should be a valid integer\b.*"), "not a whole number"),
     (re.compile(r"Input should be a valid number\b.*"), "not a number"),
+    (re.compile(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)"), r"\1: that is more than the command takes"),
     (re.compile(r" does not match the formats '%Y-%m-%d'"), ": give a day as 2026-11-27"),
 )
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.border.words import counted
+from auditor.border.words import agreed, counted
 from auditor.cli.app import FAILED, FINDINGS, CaptureOption, ForceOption, app, say
 from auditor.cli.results import saved
 from auditor.errors import shown
@@ -46,6 +46,7 @@ def sign_command(
     curl -H 'Content-Type: application/timestamp-query' --data-binary @REQUEST URL > RESPONSE.
     """
     from auditor import Audit
+    from auditor.report.seals.sealed import NAMESPACE
 
     result = Audit(folder)
     written = result.sign(key, _passphrase, force=force) if response is None or key is not None else []
@@ -56,6 +57,10 @@ def sign_command(
         say(f"the time stamp of {result.keep_timestamp(response)} is kept; audit verify --timestamp-ca checks it")
     if written:
         say(f"{' and '.join(written)} {'are' if len(written) > 1 else 'is'} in {shown(folder)}")
+        if key is None and request is None:
+            say(
+                f"it is not signed yet: ssh-keygen -Y sign -n {NAMESPACE} -f KEY {shown(folder / written[0])}, or audit sign --key"
+            )
 
 
 @app.command("verify")
@@ -97,9 +102,9 @@ def verify_command(
     if CAPTURES in unknown:
         say(f"{CAPTURES} {verified[-1][2]}")
     elif unknown:
-        say(
-            f"{counted(len(unknown), 'capture')} could not be verified, as {unknown[0]}; --capture says where they are now"
-        )
+        named = f"{unknown[0]}{' and others' if len(unknown) > 1 else ''}"
+        where = "" if capture else f"; --capture says where {agreed(len(unknown), 'it is', 'they are')} now"
+        say(f"{counted(len(unknown), 'capture')} could not be verified: {named}{where}")
     if response is not None and authorities is None:
         say(f"{shown(response)} could not be verified: --timestamp-ca says which authority is believed")
     if any(same is None for _, same, _ in verified):

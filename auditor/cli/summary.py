@@ -140,9 +140,9 @@ def _rows(out: Console, some: Sequence[Cause], free: int) -> list[list[str]]:
 def _words(cause: Cause, room: int | None) -> Text:
     """Who to what, what is wrong, how many flows, which rules; of what is wrong no more than ``room`` columns hold."""
     one = cause.worst
-    said = [", ".join(map(printable, one.what))]
+    said = [printable(one.what_words())]
     said += [
-        f"{', '.join(map(printable, one.what[:shown]))} and {len(one.what) - shown:,} more"
+        f"{printable(one.what_words(shown))} and {len(one.what) - shown:,} more"
         for shown in range(len(one.what) - 1, 0, -1)
     ]
     for what in said:

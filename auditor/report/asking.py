@@ -146,7 +146,7 @@ def ordered(tables: "Mapping[str, pa.Table]", text: str) -> "Iterator[duckdb.Duc
             having = [table.column(column.name) for table in tables.values() if column.name in table.column_names]
             texts = {one for values in having for one in values.unique().to_pylist() if one}
             if having:
-                closed_sets.check(text, {column.name: categories(column, [])}, lambda _, texts=texts: texts)
+                closed_sets.check(text, {column.name: categories(column, sorted(texts))})
             _create_type(connection, column, texts)
         for name, table in tables.items():
             connection.register(f"{name} as written", table)
@@ -172,9 +172,9 @@ def naming(columns: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except AuditError as error:
-        if UNKNOWN.search(str(error)) is None:
+        if (unknown := UNKNOWN.search(str(error))) is None:
             raise
-        raise AuditError(f"{error} There are {', '.join(columns)}") from error
+        raise AuditError(f'SQL: column "{unknown[1]}" not found. There are {", ".join(columns)}') from error
 
 
 @contextmanager
@@ -189,10 +189,10 @@ def _explained(tables: list[str]) -> Iterator[None]:
         columns = [column.name for table in tables for column in TABLES[table]]
         near = get_close_matches(unknown[1].lower(), columns, 1)
         others = [table for table in TABLES if any(unknown[1].lower() == column.name for column in TABLES[table])]
-        more = f'Did you mean "{near[0]}"?' if near else f"describe {tables[0]} lists those there are"
+        more = f'Did you mean "{near[0]}"?' if near else f'The query "describe {tables[0]}" lists those there are'
         if others:
             more = f"It is a column of {', '.join(others)}"
-        raise AuditError(f"{error} {more}") from error
+        raise AuditError(f'SQL: column "{unknown[1]}" not found. {more}') from error
 
 
 def _columns(table: str, words: set[str] | None) -> list[str]:

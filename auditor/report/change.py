@@ -1,5 +1,6 @@
 """What changed between two audits: by client group and service, not by port numbers or flow numbers."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -93,16 +94,21 @@ def _words(values: set[str]) -> str:
     return ", ".join(sorted(values)) or "none"
 
 
+def _by_address(key: Sequence[str]) -> tuple[Any, ...]:
+    """By which clients and services are listed: networks in the order of their addresses."""
+    client, service = key
+    return parse(client) if client else (), service
+
+
 def diff(old: Results, new: Results) -> list[Change]:
     """What came, went and changed, findings first."""
     changes = _findings(old, new)
     before, after = profiles(old), profiles(new)
-    for key in sorted(before.keys() | after.keys()):
+    for key in sorted(before.keys() | after.keys(), key=_by_address):
         one, two = before.get(key), after.get(key)
         if one is None and two is not None:
-            values = ", ".join(
-                _words(some) for name in ("path", "protocol", "tls_version") if (some := two.values(name))
-            )
+            ways = {"path unknown" if one == "unknown" else one for one in two.values("path")}
+            values = ", ".join(map(_words, filter(None, (ways, two.values("protocol"), two.values("tls_version")))))
             changes.append(Change("came", "traffic", *key, None, f"{counted(two.flows, 'flow')} ({values})"))
         elif two is None and one is not None:
             changes.append(Change("went", "traffic", *key, counted(one.flows, "flow"), None))
@@ -118,7 +124,7 @@ def unchanged(old: Results, new: Results) -> list[Change]:
     """The findings of both audits with the same verdict, worst first: what is still there."""
     before, after = _both(old, new)
     kept = [key for key in before.keys() & after.keys() if before[key]["verdict"] == after[key]["verdict"]]
-    kept.sort(key=lambda key: (-SEVERITIES.index(after[key]["severity"]), key))
+    kept.sort(key=lambda key: (-SEVERITIES.index(after[key]["severity"]), key[0], *_by_address(key[1:])))
     words = [[f"{row['severity']}: {row['reason']}" for row in (before[key], after[key])] for key in kept]
     return [
         Change("still", f"finding {key[0]}", *key[1:], was, is_now)
@@ -139,7 +145,7 @@ def _findings(old: Results, new: Results) -> list[Change]:
     keys = before.keys() ^ after.keys()
     judged_before, judged_after = RuleCoverage(old, keys - before.keys()), RuleCoverage(new, keys - after.keys())
     changes: list[tuple[tuple[int, int], Change]] = []
-    for key in sorted(before.keys() | after.keys()):
+    for key in sorted(before.keys() | after.keys(), key=lambda key: (key[0], *_by_address(key[1:]))):
         one, two = before.get(key), after.get(key)
         was, is_now = (f"{row['severity']}: {row['reason']}" if row is not None else None for row in (one, two))
         kind = "changed"

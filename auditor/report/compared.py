@@ -36,7 +36,8 @@ def _of(result: Results) -> dict[str, str]:
     names = [printable(one["name"]) for one in manifest["inputs"]]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     times = overview.span(result)
-    span = f", {(iso(times[0]) or '')[:19]}Z to {(iso(times[1]) or '')[:19]}Z" if times is not None else ""
+    ends = dict.fromkeys(f"{(iso(time) or '')[:19]}Z" for time in times or ())  # one, where both are in a second
+    span = f", {' to '.join(ends)}" if ends else ""
     policies = [f"{one['id']} {one['edition']} ({counted(len(one['rules']), 'rule')})" for one in manifest["policies"]]
     rows = {
         "answer": answer(result).sentence,

@@ -67,6 +67,11 @@ class Problem:
         service = f"{self.pair.service} {self.pair.region or ''}".rstrip()
         return f"{self.pair.client_group} → {service}" if self.pair.client_group else service
 
+    def what_words(self, most: int | None = None) -> str:
+        """What is wrong, the worst ``most`` of it; semicolons part what has a colon or comma inside."""
+        some = self.what[:most]
+        return ("; " if any(re.search("[:,] ", one) for one in some[:-1]) else ", ").join(some)
+
 
 def problems(result: Results) -> list[Problem]:
     """The problems of an audit, worst first: severity, failures before warnings, most flows."""
@@ -81,7 +86,8 @@ def problems(result: Results) -> list[Problem]:
 
 def _rank(one: Problem) -> tuple[Any, ...]:
     worst = (-SEVERITIES.index(one.severity), -VERDICTS.index(one.verdict), -one.flows)
-    return (*worst, one.pair.client_group or "", one.pair.service, one.pair.region or "")
+    group = one.pair.client_group  # in the order of addresses: 10.1.2.0/24 before 10.1.10.0/24
+    return (*worst, _network(group) if group else (), one.pair.service, one.pair.region or "")
 
 
 def _of_finding(row: Row) -> Problem:
@@ -344,7 +350,7 @@ def frame(result: Results) -> "pd.DataFrame":
         "client_group": [one.pair.client_group for one in rows],
         "service": [one.pair.service for one in rows],
         "region": [one.pair.region for one in rows],
-        "what": [", ".join(one.what) for one in rows],
+        "what": [one.what_words() for one in rows],
         "rules": [" ".join(one.rules) for one in rows],
         "findings": [" ".join(one.findings) for one in rows],
         "top_clients": [named(one.top_clients) for one in rows],

@@ -368,4 +368,4 @@ def unreadable(path: Path, error: Exception) -> str:
 def _check_columns(table: str, names: Sequence[str], columns: Sequence[str]) -> None:
     """Raise AuditError for columns that a table has not; ``names``: those that it has."""
     if unknown := [name for name in columns if name not in names]:
-        raise AuditError(f"{table} has no column {', '.join(unknown)}; docs/tables.md lists its columns")
+        raise AuditError(f'{table} has no column {", ".join(unknown)}; the query "describe {table}" lists its columns')

@@ -122,7 +122,8 @@ def _same_capture(result: Results, name: str, digest: str) -> tuple[bool | None,
     except InputError as error:  # of its store
         return None, str(error).removeprefix(f"{name}: ")
     if source is None:
-        return None, "is not there any more, or was no file"
+        elsewhere = "; no file that was given has its SHA-256" if result.moved else ""
+        return None, f"is not there any more, or was no file{elsewhere}"
     return _same(partial(originals.digest, source), digest)
 
 

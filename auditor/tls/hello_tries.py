@@ -14,6 +14,7 @@ import numpy as np
 from auditor.decode import frames
 from auditor.flows import frame_columns
 from auditor.flows.oriented import Oriented
+from auditor.flows.state import OVER_TCP
 from auditor.tables.columns import mixed
 from auditor.tls.delivery import ANSWERED, FAILURES, Delivery
 
@@ -66,7 +67,7 @@ class HelloTries:
         """Note the hellos of a batch."""
         failed = seen.handshake[seen.handshake >= 0]
         failed = failed[np.isin(seen.delivery.outcome[failed], FAILURES)]
-        answered = np.flatnonzero(seen.delivery.outcome == ANSWERED)
+        answered = np.flatnonzero((seen.delivery.outcome == ANSWERED) & (seen.rows["transport"] == OVER_TCP))
         at = np.concatenate([answered, failed])
         if len(at):
             tries = self._tries(seen, at)

@@ -52,7 +52,7 @@ def further(every: Sequence[Problem]) -> dict[str, list[Any]]:
         "network": [one.pair.client_group if one.sample_flows else None for one in rest],
         "service": [_service(one) for one in rest],
         "who": [printable(one.who) for one in rest],
-        "what": [printable(", ".join(one.what)) for one in rest],
+        "what": [printable(one.what_words()) for one in rest],
         "flows": [one.flows for one in rest],
         "findings": [" ".join(one.findings) for one in rest],
     }
@@ -71,7 +71,7 @@ def _problem(one: Problem, findings: dict[str, Row], written: set[str]) -> dict[
         "verdict": f"{colours.SIGN[one.verdict]} {one.verdict}",
         "kind": kind("v", one.verdict),
         "who": printable(one.who),
-        "what": printable(", ".join(one.what)),
+        "what": printable(one.what_words()),
         "flows": counted(one.flows, "flow"),
         "href": href(**where) if one.pair.client_group and one.sample_flows else None,
         "bad": one.verdict,

@@ -7,6 +7,7 @@ const HIDDEN = { suite: "Suite", finding: "Finding" }; // filters that links set
 const COLUMNS = { flow_id: "flow", verdict: "verdict", started: "started (UTC)", client: "client", server: "server", path: "path", version: "version and suite", bytes: "bytes", findings: "findings" };
 const STEP = 100; // rows that are shown at a time
 const MOST_VALUES = 60; // of a facet that are listed
+const MOST_DIGITS = 7; // of a flow's number that fit its column: of very many flows it needs more
 const MOST_KEPT = 28; // letters that stay on one line
 const $ = (id) => document.getElementById(id);
 const whole = (number) => number.toLocaleString("en");
@@ -196,7 +197,7 @@ class Flows {
     else if (name === "client") cell.append(element("span", value, value.includes(":") ? "" : "whole"), element("small", `port ${this.get("client_port", row)}`));
     else if (name === "server") cell.append(kept(value), kept(`${this.service(row)}${place(this.get("address", row), this.get("server_port", row))}`, "small"));
     else if (name === "version") cell.append(kept(value), kept(this.get("suite", row) ?? "", "small"));
-    else if (name === "flow_id") cell.append(element("span", value, "whole"));
+    else if (name === "flow_id") cell.append(element("span", value, value.length > MOST_DIGITS ? "digits" : "whole"));
     else if (name === "findings") for (const one of value ? value.split(" ") : []) {
       const link = element("a", one, "code");
       link.href = `#f-${one}`;
