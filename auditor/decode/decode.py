@@ -38,7 +38,8 @@ from auditor.decode.older import (
     ring,
 )
 from auditor.decode.overlay import geneve, pim, rare_overlay, stt, vxlan
-from auditor.decode.packet import DECODED, MALFORMED, PacketRow
+from auditor.decode.packet import DECODED, FRAGMENT, MALFORMED, PacketRow
+from auditor.decode.packet import TCP as TCP_PROTOCOL
 from auditor.decode.tags import (
     backbone,
     cisco_metadata,
@@ -305,13 +306,15 @@ def newer_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
 def decode_packet(block: Bytes, packet: PacketRow, layer: int) -> None:
     """Fill ``packet`` (a blank PACKET record whose place, times and first layer are set) from its bytes.
 
-    ``layer`` is its first layer; or DATAGRAM for a datagram of IP or CAPWAP (whose first four bits are 0) that was put
-    together from fragments, of which what is around it is known already.
+    ``layer`` is its first layer; or DATAGRAM for one of IP, of CAPWAP (whose first four bits are 0) or of STT that was
+    put together from fragments, of which what is around it is known already.
     """
     if layer == DATAGRAM:
+        layer = np.int64(RAW if block[packet.position] >> 4 else CAPWAP)
+        if packet.status == FRAGMENT and packet.protocol == TCP_PROTOCOL and packet.target_port == L.STT_PORT:
+            layer = np.int64(L.STT_LAYER)
         packet.status = DECODED
         packet.fragment = 0
-        layer = np.int64(RAW if block[packet.position] >> 4 else CAPWAP)
     if layer == STOP:
         not_ip(packet)
         return
