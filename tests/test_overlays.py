@@ -374,7 +374,7 @@ def test_tcp_on_the_port_of_stt(audit_bytes: Run) -> None:
 
 def test_fragments_that_wait_go_on() -> None:
     """What waits for the rest of its datagram is the same when it was written down and read again."""
-    datagrams = [stt_pieces(frames()[3], 7, 200)[:2], capwap(frames()[3], 7, 200)[:2]]
+    datagrams = [stt_pieces(frames()[3], 7, 96)[:2], capwap(frames()[3], 7, 96)[:2]]
     made = Reassembler()
     for number, packet in enumerate(itertools.chain(*datagrams)):
         block, packets = np.frombuffer(bytes(64) + packet, np.uint8), S.packets(1)

@@ -130,6 +130,7 @@ USB_LINUX, USB_MMAPPED, USB_PCAP, MULTILINK_FRAME_RELAY, PIM = (
     L.PIM_LAYER,
 )
 ARCNET, LINUX_ARCNET, CONCATENATED, TRANSFERRED = L.ARCNET, L.LINUX_ARCNET, L.CONCATENATED, L.TRANSFERRED
+STT_LAYER, STT_PORT = L.STT_LAYER, L.STT_PORT
 HEADER_BYTES = L.HEADER_BYTES
 SUN_ATM_HEADER = 4  # bytes
 FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_layer``
@@ -311,8 +312,8 @@ def decode_packet(block: Bytes, packet: PacketRow, layer: int) -> None:
     """
     if layer == DATAGRAM:
         layer = np.int64(RAW if block[packet.position] >> 4 else CAPWAP)
-        if packet.status == FRAGMENT and packet.protocol == TCP_PROTOCOL and packet.target_port == L.STT_PORT:
-            layer = np.int64(L.STT_LAYER)
+        if packet.status == FRAGMENT and packet.protocol == TCP_PROTOCOL and packet.target_port == STT_PORT:
+            layer = np.int64(STT_LAYER)
         packet.status = DECODED
         packet.fragment = 0
     if layer == STOP:
