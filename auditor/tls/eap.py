@@ -55,6 +55,9 @@ class Eap:
 
     carried: Carried
     _packets: list[tuple[int, bytes, Datagram]] = field(default_factory=list)  # with how far identifiers have counted
+    _numbered: dict[tuple[int, int], bytes] = field(
+        default_factory=dict
+    )  # what a side sent under which of these numbers
     _last: list[int] = field(default_factory=lambda: [-1, -1])  # identifiers
     _messages: tuple[EapMessage, EapMessage] = field(default_factory=lambda: (EapMessage(), EapMessage()))
 
@@ -66,8 +69,11 @@ class Eap:
         if len(packet) < EAP_HEADER + 2 or packet[0] not in (REQUEST, RESPONSE) or packet[4] not in TLS_METHODS:
             return
         self._last[seen.side] = packet[1]
-        before = self._packets[-1][0] if self._packets else packet[1]
-        self._packets.append((before + (packet[1] - before + 128) % 256 - 128, packet, seen))
+        highest = max((number for number, _, _ in self._packets[-2 * NEAR :]), default=packet[1])
+        number = highest + (packet[1] - highest + 128) % 256 - 128
+        if number < highest - NEAR or self._numbered.setdefault((number, seen.side), packet) != packet:
+            number += 256  # they were counted anew, by another conversation
+        self._packets.append((number, packet, seen))
 
     def _in_order(self) -> Iterator[tuple[bytes, Datagram]]:
         """Each packet once. A request has the next identifier, its response the same one (RFC 3748 4.1).

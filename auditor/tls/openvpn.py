@@ -25,6 +25,7 @@ from auditor.tls.wrappers import (
 )
 
 RESETS = (CLIENT_RESET, SERVER_RESET)
+CARRYING = (*RESETS, SOFT_RESET, CONTROL)  # packets with a message id, and perhaps TLS
 OPCODES = range(SOFT_RESET, CONTROL_WITH_KEY + 1)
 
 
@@ -41,7 +42,7 @@ def parsed(packet: bytes, extra: int) -> tuple[int, bytes] | None:
 
 def extra_of(packet: bytes) -> int | None:
     """How many bytes a packet has behind its session id, where its form shows it: a reset, or a record's beginning."""
-    if not packet or packet[0] >> 3 not in (*RESETS, SOFT_RESET, CONTROL):
+    if not packet or packet[0] >> 3 not in CARRYING:
         return None
     for extra in AUTHENTICATED:
         piece = parsed(packet, extra)
@@ -110,7 +111,7 @@ class OpenVpn:
         packets = _unframed(datagrams) if self.framed else datagrams
         keys: dict[tuple[int, int], list[Datagram]] = {}
         for seen in packets:
-            if seen.data:
+            if seen.data and seen.data[0] >> 3 in CARRYING:
                 keys.setdefault(self._key(seen), []).append(seen)
         usual = next((extra for seen in packets if (extra := extra_of(seen.data)) is not None), None)
         if usual is None:
@@ -158,7 +159,7 @@ class OpenVpn:
 
 def _piece(seen: Datagram, extra: int) -> Piece | None:
     piece = parsed(seen.data, extra)
-    return Piece(*piece, seen) if piece is not None and seen.data[0] >> 3 in (*RESETS, SOFT_RESET, CONTROL) else None
+    return Piece(*piece, seen) if piece is not None else None
 
 
 def _unframed(pieces: list[Datagram]) -> list[Datagram]:
