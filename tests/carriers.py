@@ -145,15 +145,20 @@ def tds(flights: Flights, size: int = 4088, encryption: int = 1) -> list[tuple[s
     return talk
 
 
-def openvpn(flights: Flights, digest: str = "", size: int = 300, framed: bool = False) -> list[tuple[str, bytes]]:
-    """Packets of OpenVPN's control channel; ``digest``: of --tls-auth."""
+def openvpn(
+    flights: Flights, digest: str = "", size: int = 300, framed: bool = False, key: int = 0, hidden: bool = False
+) -> list[tuple[str, bytes]]:
+    """Packets of OpenVPN's control channel; ``digest``: of --tls-auth. Keys but the first are new ones of a connection.
+
+    ``hidden``: they are wrapped as by --tls-crypt.
+    """
     identity = {"c": b"clientid", "s": b"serverid"}
     numbers, packet_ids = {"c": 0, "s": 0}, {"c": 0, "s": 0}
     heard: list[int] = []
     talk = []
     cut = [("c", b""), ("s", b""), *pieces(flights, size)]
     for turn, (who, data) in enumerate(cut):
-        opcode = (0x38, 0x40)[turn] if turn < 2 else 0x20
+        opcode = 0x20 if turn > 1 else 0x18 if key else (0x38, 0x40)[turn]
         packet_ids[who] += 1
         body = b""
         if digest:
@@ -161,7 +166,10 @@ def openvpn(flights: Flights, digest: str = "", size: int = 300, framed: bool = 
         acknowledged = heard[-2:] if turn else []
         body += bytes([len(acknowledged)]) + b"".join(struct.pack(">I", number) for number in acknowledged)
         body += identity["cs"[who == "c"]] if acknowledged else b""
-        packet = bytes([opcode]) + identity[who] + body + struct.pack(">I", numbers[who]) + data
+        if hidden:
+            body = struct.pack(">II", packet_ids[who], 1_700_000_000) + hashlib.shake_128(data).digest(33 + len(data))
+        piece = struct.pack(">I", numbers[who]) + (b"" if hidden else data)
+        packet = bytes([opcode | key]) + identity[who] + body + piece
         heard = [*heard, numbers[who]] if turn else [0]
         numbers[who] += 1
         talk.append((who, struct.pack(">H", len(packet)) + packet if framed else packet))

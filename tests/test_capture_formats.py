@@ -120,6 +120,14 @@ def test_simple_and_obsolete_packet_blocks(audit_bytes: Any) -> None:
     assert (row["packets"], row["short"]) == (2, 1)
 
 
+def test_a_packet_of_no_interface(audit_bytes: Any) -> None:
+    """A packet of an interface that no block before describes is passed over; all others are read, and it is told."""
+    blocks = [wire.enhanced(packet, 1_700_000_000_000_000) for packet in PACKETS]
+    row = wire.only(audit_bytes(wire.section() + blocks[0] + wire.interface() + b"".join(blocks[1:])).captures)
+    assert (row["packets"], row["status"], row["damage_offset"]) == (len(PACKETS) - 1, "damaged", 28)
+    assert "1 packet is of an interface that no block before describes" in row["warnings"]
+
+
 @pytest.mark.parametrize(
     ("packing", "status", "words"),
     [
@@ -195,6 +203,9 @@ def test_damaged_compression_keeps_what_could_be_unpacked(audit_bytes: Any) -> N
         (b"\xa5\x1cNetScaler V20 Performance Data" + bytes(99), "a NetScaler trace"),
         (b"\0\x05\x16\x07\0\2\0\0Mac OS X", "AppleDouble"),
         (b"Salted__" + bytes(range(128, 255)), "a file encrypted by openssl enc"),
+        (b"\x36\0\x36\0\0\xe7\x07\x0b\x0e\x16\x0d\x14" + bytes(12), "a capture of CommView; convert it with: editcap"),
+        (b"\x36\0\0\0\xe7\x07\x0b\x0e\x16\x0d\x14" + bytes(12), "a capture of CommView; convert it with: editcap"),
+        (b"Listening on ge-0/0/0\n\n08:00:00.123456  In IP 10.0.0.1.4 > 10.0.0.2.5: S\n", "tcpdump's text"),
         (b"begin 644 x.pcap\nM", "a file in uuencode; decode it with: uudecode -o OUT.pcap FILE"),
     ],
 )

@@ -128,6 +128,14 @@ def test_an_answer_that_overtakes(audit_bytes: Run) -> None:
     assert wire.only(result.flows)["client_port"] == 50_000
 
 
+def test_a_server_alone(audit_bytes: Run) -> None:
+    """Where the client's first packet lacks, nothing is opened, and whose port is a system's is the server."""
+    back = sent(q.initial(q.crypto(0, ANSWER), ID, "server", target=b"\1\2\3\4"), back=True)
+    result = audit_bytes(wire.pcap([back]))
+    assert wire.only(result.flows)["client_port"] == 50_000
+    assert "cannot be opened" in wire.only(result.handshakes)["status_reason"]
+
+
 def test_retry(audit_bytes: Run) -> None:
     """After a Retry the keys come from the server's connection id, and it is one handshake."""
     retry = b"\xf0" + (1).to_bytes(4, "big") + b"\x04\1\2\3\4\x08newid123" + b"token" + bytes(16)

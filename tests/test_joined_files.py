@@ -253,6 +253,13 @@ def test_many_interfaces(audit_bytes: Run) -> None:
     assert row["warnings"].count("Linux USB") == 1
 
 
+def test_erf_that_wireshark_wrote(audit_bytes: Run) -> None:
+    """A record of metadata without a time, which Wireshark writes first, begins a file of ERF like any other."""
+    metadata = bytes(8) + b"\x9b\4" + struct.pack(">HHH", 40, 0, 17) + bytes(24)
+    row = wire.only(audit_bytes(metadata + erf(packets(1))).captures)
+    assert (row["format"], row["packets"], row["status"]) == ("erf", 6, "complete")
+
+
 @pytest.mark.parametrize("extensions", [0, 1, 3])
 @pytest.mark.parametrize("kind", [2, 11, 16, 20, 22])
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -1,12 +1,14 @@
 """Overlays, fabrics, service chains and link layers that few captures have: the handshake inside is read to its end."""
 
 import itertools
+import json
 import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
@@ -14,6 +16,12 @@ from scapy.layers.l2 import GRE, Ether
 from scapy.packet import Raw
 
 import auditor
+from auditor.decode.fragments import Reassembler
+from auditor.decode.layers import ETHERNET
+from auditor.flows import state as S
+from auditor.reading import scan
+from auditor.reading.aggregates import LAYOUT
+from auditor.reading.merging import NO_INTERFACES
 from tests import carriers, wire
 
 Run = Callable[..., Any]
@@ -208,10 +216,18 @@ def aggregate(frame: bytes, more: bool) -> bytes:
     return b"\x88\1\0\0" + b"\2\0\0\0\0\5" + frame[6:12] + frame[:6] + b"\0\0\x80\0" + inside
 
 
+def mesh(frame: bytes, extension: int) -> bytes:
+    """An 802.11 frame from one mesh point to another, with Mesh Control (IEEE 802.11 9.2.4.7.3)."""
+    head = struct.pack("<BBHI", 0, 0, 8, 0) + b"\x88\3\0\0" + frame[:12] + frame[:6] + b"\0\0" + frame[6:12]
+    return head + b"\0\1" + bytes([extension, 31, 0, 0, 0, 1]) + bytes(6 * extension) + SNAP + frame[12:]
+
+
 WIRELESS: dict[str, tuple[int, Frame]] = {
     "802.11, aggregate": (105, lambda f, v: aggregate(f, False)),
     "802.11, aggregate of two": (105, lambda f, v: aggregate(f, True)),
     "radiotap, aggregate": (127, lambda f, v: struct.pack("<BBHI", 0, 0, 8, 0) + aggregate(f, False)),
+    "radiotap, mesh": (127, lambda f, v: mesh(f, 0)),
+    "radiotap, mesh with the addresses behind it": (127, lambda f, v: mesh(f, 2)),
     "ppi, ethernet": (192, lambda f, v: struct.pack("<BBHI", 0, 0, 8, 1) + f),
     "ppi, raw": (192, lambda f, v: struct.pack("<BBHI", 0, 0, 8, 101) + f[14:]),
 }
@@ -310,3 +326,63 @@ def test_a_fragment_of_capwap_that_never_comes(audit_bytes: Run) -> None:
     row, capture = wire.only(result.handshakes), wire.only(result.captures)
     assert (row["status"], row["server_name"]) == ("truncated", carriers.NAME)
     assert capture["incomplete"] == 1
+
+
+def stt_pieces(frame: bytes, number: int, size: int) -> list[bytes]:
+    """A frame in segments of STT (draft-davie-stt-08 3.1), as network cards cut them."""
+    inside = stt(frame, 0)[20:]
+    packets = []
+    for at in range(0, len(inside), size):
+        head = struct.pack(">HHHHIBBHHH", 50_000, 7471, len(inside), at, number, 0x50, 0x18, 0, 0, 0)
+        packets.append(bytes(in_ip(6, head + inside[at : at + size])))
+    return packets
+
+
+@pytest.mark.parametrize("order", ["as sent", "last first", "shuffled"])
+@pytest.mark.parametrize("size", [200, 536])
+def test_stt_in_pieces(audit_bytes: Run, order: str, size: int) -> None:
+    """A frame in several segments of STT is put together, whatever their order: one flow, and nothing is missing."""
+    parts = [stt_pieces(frame, number, size) for number, frame in enumerate(frames())]
+    known = next(part for part in parts if len(part) > 1)
+    for number, part in enumerate(parts):
+        if part is not known and order == "last first":
+            part.reverse()
+        elif part is not known and order == "shuffled":
+            random.Random(number).shuffle(part)
+    result = audit_bytes(wire.pcap([packet for part in parts for packet in part]))
+    row = wire.only(result.captures)
+    assert check(result)["tunnel"] == "stt"
+    assert (row["incomplete"], row["reassembled"]) == (0, sum(len(part) > 1 for part in parts))
+
+
+def test_stt_that_was_cut(audit_bytes: Run) -> None:
+    """Of segments that were cut the first is read as far as it goes, and the others are no flow of their own."""
+    packets = [packet for number, frame in enumerate(frames()) for packet in stt_pieces(frame, number, 536)]
+    result = audit_bytes(wire.pcap(packets, snap=300))
+    row = wire.only(result.handshakes)
+    assert (row["status"], row["server_name"]) == ("truncated", carriers.NAME)
+    assert wire.only(result.flows)["tunnel"] == "stt"
+
+
+def test_tcp_on_the_port_of_stt(audit_bytes: Run) -> None:
+    """TCP whose numbers look like STT's lengths stays TCP."""
+    talk = wire.Talk(dport=7471, isn=(0x80000100, 0x80000100)).open().play(carriers.handshake()).close()
+    result = audit_bytes(wire.pcap(talk.packets))
+    assert not isinstance(check(result)["tunnel"], str)
+    assert wire.only(result.captures)["fragments"] == 0
+
+
+def test_fragments_that_wait_go_on() -> None:
+    """What waits for the rest of its datagram is the same when it was written down and read again."""
+    datagrams = [stt_pieces(frames()[3], 7, 96)[:2], capwap(frames()[3], 7, 96)[:2]]
+    made = Reassembler()
+    for number, packet in enumerate(itertools.chain(*datagrams)):
+        block, packets = np.frombuffer(bytes(64) + packet, np.uint8), S.packets(1)
+        packets["begin"] = packets["position"] = 64
+        packets["end"], packets["time"], packets["link"] = len(block), number, ETHERNET
+        scan.read_batch(block, 0, 0, LAYOUT, NO_INTERFACES, 0, packets)
+        made.join(block, packets)
+    again = Reassembler()
+    again.go_on(json.loads(json.dumps(made.waiting())))
+    assert len(again.waiting()) == 3
+    assert again.waiting() == made.waiting()

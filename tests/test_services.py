@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pandas as pd
 import pytest
+from scapy.layers.inet import IP, TCP
 
 import auditor
 from tests import wire
@@ -72,6 +73,8 @@ IN_CLEAR: dict[str, bytes] = {
     "sip, as Redis has it": b"SUBSCRIBE sip:example.org SIP/2.0\r\nVia: SIP/2.0/TCP a\r\n\r\n",
     "rtsp": b"DESCRIBE rtsp://example.org/a RTSP/1.0\r\nCSeq: 1\r\n\r\n",
     "rtsp, as HTTP has it": b"OPTIONS rtsp://example.org/a RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+    "syslog": b"<34>1 2026-01-01T00:00:00Z host app - - - hello\n",
+    "syslog, behind its length": b"48 <34>1 2026-01-01T00:00:00Z host app - - - hello",
     "fix": b"8=FIX.4.4\x019=65\x0135=A\x01",
 }
 NOT_IN_CLEAR: dict[str, tuple[bytes, str]] = {
@@ -79,6 +82,7 @@ NOT_IN_CLEAR: dict[str, tuple[bytes, str]] = {
     "smb, version 1": (smb_1(0x72), "not_observable"),
     "smb-encrypted": (b"\0\0\0\x60\xfdSMB" + bytes(92), "not_observable"),
     "tns": (CONNECT, "not_observable"),
+    "ike": (b"IKETCP" + struct.pack(">HI", 34, 0) + bytes(28), "not_observable"),
     "bgp": (b"\xff" * 16 + b"\0\x1d\1\4" + bytes(9), "not_applicable"),
     "kerberos": (struct.pack(">I", len(AS_REQ)) + AS_REQ, "not_applicable"),
 }
@@ -91,6 +95,7 @@ UNNAMED: dict[str, bytes] = {
     "a message too short for MongoDB": struct.pack("<iiii", 16, 1, 0, 2013),
     "a line like Memcached's without numbers": b"set key one two three\r\n",
     "a line that Redis has, too": b"get key\r\n",
+    "a number like syslog's without brackets": b"48 34>1 2026-01-01T00:00:00Z host app - - - hello",
     "a byte of Telnet's": b"\xff\xff\xff\xff\xff\xff",
     "a frame of CQL's that is an answer": b"\x84\0\0\0\x06\0\0\0\0",
     "sixteen ones and no length": b"\xff" * 16 + b"\0\x01\1\4",
@@ -309,3 +314,16 @@ def test_the_reason_says_what_was_seen(audit_bytes: Run, messages: list[bytes], 
     talk = wire.Talk().open().play([("c", message) for message in messages])
     judged = audit_bytes(wire.pcap(talk.packets), all_traffic=True).verdicts
     assert wire.only(judged[judged["rule"] == "NET101"])["reason"] == reason
+
+
+@pytest.mark.parametrize(("subtype", "protocol"), [(1, "mptcp"), (0, None)])
+def test_subflows_of_multipath_tcp(audit_bytes: Run, subtype: int, protocol: str | None) -> None:
+    """A subflow that joins a connection (RFC 8684 3.2) is named; one that begins it is what is spoken on it."""
+    options = [("MSS", 1460), (30, bytes([subtype << 4 | 1]) + bytes(9))]
+    opening = TCP(sport=40_000, dport=443, flags="S", seq=1000, options=options)
+    talk = wire.Talk().open().play([("c", bytes(range(90, 190)))])
+    packets = [bytes(wire.ETHERNET / IP(src=wire.CLIENT, dst=wire.SERVER) / opening), *talk.packets[1:]]
+    result = audit_bytes(wire.pcap(packets), all_traffic=True)
+    found = wire.only(result.flows)["protocol"]
+    assert (None if pd.isna(found) else found) == protocol
+    assert verdict(result) == "not_observable"

@@ -59,7 +59,9 @@ def is_erf(head: bytes) -> bool:
         seconds = int.from_bytes(record[4:8], "little")
         if valid == 0 and min(record[:ERF_HEADER]) > SMALLEST_OF_LENGTHS:  # a text: lines of addresses, say
             return False
-        if kind not in KINDS or length < ERF_HEADER or not EARLIEST < seconds < LATEST or record[9] & 0xC0:
+        is_unstamped = kind == METADATA and not any(record[:8])  # Wireshark writes no time into it
+        is_timed = EARLIEST < seconds < LATEST or is_unstamped
+        if kind not in KINDS or length < ERF_HEADER or not is_timed or record[9] & 0xC0:
             return False
         begins = _begins_frame(record)
         if begins is False:

@@ -69,7 +69,7 @@ def walk_pcapng(
 ) -> tuple[int, int, int]:
     """List the packets of EPB, SPB and PB blocks; end with SPECIAL at a block that Python must read.
 
-    Returns as ``walk_pcap`` does. A packet of an interface that was not described is damage.
+    Returns as ``walk_pcap`` does.
     """
     count = 0
     while count < packets.size:
@@ -96,7 +96,7 @@ def walk_pcapng(
             which = u16(block, body, big_endian) if kind == PB else u32(block, body, big_endian)
             begin = body + 20
         if which >= interfaces.size:
-            return count, position, DAMAGED
+            return count, position, SPECIAL  # that it cannot be read is counted
         interface = interfaces[which]
         if kind == SPB:
             original = u32(block, body, big_endian)
@@ -147,6 +147,7 @@ class PcapngState:
     rows: Any = field(default_factory=lambda: np.zeros(0, INTERFACE).view(np.recarray))  # with room for more
     section_start: int = 0
     secrets: int = 0
+    undescribed: int = 0  # packets of interfaces that no block before them describes
     key_logs: list[bytes] = field(default_factory=list)
     application: str | None = None
     _secret_bytes: int = 0
@@ -206,7 +207,10 @@ class PcapngState:
         return total if is_whole else total + 4 - total % 4
 
     def read_block(self, data: bytes) -> None:
-        """Take in one whole block that is no packet. Others (name resolution, custom, unknown ones) are passed over."""
+        """Take in one whole block that is no packet, or one of which nobody knows how to read it.
+
+        Others (name resolution, custom, unknown ones) are passed over.
+        """
         if data[:4] == MAGIC:
             self.big_endian = BYTE_ORDER[data[8:12]] == "big"
             self.section_start = len(self.interfaces)
@@ -219,6 +223,8 @@ class PcapngState:
             self._interface(body)
         elif kind == ISB and len(body) >= 12:
             self._statistics(body)
+        elif kind in (EPB, SPB, PB):
+            self.undescribed += 1
         elif kind == DSB:
             self.secrets += 1
             if self._number(body[:4]) == TLS_KEY_LOG and self._secret_bytes < MOST_SECRETS:

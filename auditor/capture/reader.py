@@ -68,6 +68,7 @@ class Reader:
         self.names_interfaces = False  # whether packets have headers that do
         self.finer_from: int | None = None  # the packets listed from there on have nanoseconds for microseconds
         self._untouched = False  # no record of the file was looked at
+        self._undescribed_at = 0  # the first packet of an interface that was not described
         self._first = 0  # where in the buffer the first record of a file, or of what was read last, begins
         self.named: dict[str, int] = {}  # link types of the interfaces that packets named
         self._noted: set[int] = set()  # link types
@@ -229,7 +230,7 @@ class Reader:
 
         There is damage then, or it is packed otherwise than at its beginning. Of secrets it is said how many there are.
         """
-        if self.notes.compression != self._packing or self.notes.status != "complete":
+        if self.notes.compression != self._packing or self.notes.status != "complete" or self.pcapng.undescribed:
             return None
         return {
             "at": self.offset + self.position,
@@ -335,6 +336,8 @@ class Reader:
         if self.position + length > self.stop:
             return False
         before = len(self.pcapng.interfaces)
+        if not self.pcapng.undescribed:
+            self._undescribed_at = self.offset + self.position
         self.pcapng.read_block(block[:length])
         if self.pcapng.secrets and self._spool is not None:
             self._spool.keep()  # what the secrets open is read in a second pass
@@ -359,7 +362,11 @@ class Reader:
         self.notes.damaged(what, offset)
 
     def ended(self) -> None:
-        """At the end of the input: what is left over is a record that was cut short."""
+        """At the end of the input: what is left over is a record that was cut short; and what was passed over is told."""
+        if (count := self.pcapng.undescribed) and self.notes.status == "complete":
+            self.notes.status, self.notes.damage_offset = "damaged", self._undescribed_at
+            words = "1 packet is" if count == 1 else f"{count:,} packets are"
+            self.notes.warnings.append(f"{words} of an interface that no block before describes: not read")
         if self.stop > self.position and self.notes.status == "complete":
             offset = self.offset + self.position
             self.notes.status = "truncated"

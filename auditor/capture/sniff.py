@@ -1,6 +1,7 @@
 """What a file that is no capture looks like, in a few words for the error, and how to come by a capture."""
 
 import re
+import struct
 
 from auditor.border.words import counted
 from auditor.capture.as_text import PCAPNG_AS_TEXT
@@ -108,6 +109,8 @@ def looks_like(head: bytes) -> str:
         return f"a NetScaler trace; {EDITCAP}"
     if is_event_trace(head):
         return "a Windows event trace (ETL); make a capture of it with: pktmon etl2pcap FILE, or etl2pcapng FILE OUT.pcapng"
+    if is_commview(head):
+        return f"a capture of CommView; {EDITCAP}"
     if PCAPNG_AS_TEXT.match(head):
         return f"a pcapng {AS_TEXT}"
     if not head.strip(b"\0"):
@@ -132,6 +135,17 @@ def is_event_trace(head: bytes) -> bool:
     if len(head) < 0x80 or not 1024 <= size <= 1 << 24 or size % 512 or saved > size or offset > size:
         return False
     return any(5 <= head[at] <= 11 and head[at + 2 : at + 4] == b"\1\5" for at in range(0x50, 0x78, 4))
+
+
+def is_commview(head: bytes) -> bool:
+    """Whether a file begins with a record of CommView: its length, in .ncf twice and then a version of 0, and a date and time."""
+    for at in (5, 4):  # in .ncf, in .ncfx
+        year, month, day, hour, minute, second = struct.unpack_from("<H5B", head.ljust(at + 7, b"\0"), at)
+        has_length = head[:2] == head[2:4] if at == 5 else head[2:4] == b"\0\0"
+        is_time = 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61
+        if has_length and any(head[:2]) and (at == 4 or head[4] == 0) and 1990 <= year < 2100 and is_time:
+            return True
+    return False
 
 
 def _text_like(head: bytes) -> str | None:

@@ -82,7 +82,7 @@ LISTS = (
     (r"IP6? \S+ > \S+: ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
     (r"(?s)(interfaces=\[|filters=\[).*", "text of a FortiGate's sniffer; what it shows with verbosity 6, a hex dump, is converted by Fortinet's fgt2eth, or by text2pcap"),
     (r"(?s)(\d+ packets? captured|\s*\d+: \d\d:\d\d:\d\d\.\d+ )", f"a Cisco firewall's list of packets; {NO_PACKETS}: copy /pcap capture:NAME"),
-    (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) (\S+ +(In|Out|[BMP]) +)?((In|Out) +)?(IP6?|ARP,?) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
+    (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) +(\S+ +(In|Out|[BMP]) +)?((In|Out) +)?(IP6?|ARP,?|arp) ", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
     (r"(?s).*^(\d{4}-\d\d-\d\d )?(\d\d:\d\d:\d\d\.\d+|\d+\.\d+) .*ethertype \S+ \(0x", f"tcpdump's text; {NO_PACKETS}: write a capture with tcpdump -w"),
     (r"(?s).*^[ \t]*+\d++\s+(\d{4}-\d\d-\d\d )?(\d\d:\d\d:)?\d+\.\d+\s+\S+ (→|->) \S+\s+\w+ ", f"tshark's list of packets; {NO_PACKETS}: write a capture with tshark -w"),
     (r"Frame \d+: \d+ bytes on wire", f"tshark's details of packets; {NO_PACKETS}: write a capture with tshark -w"),

@@ -38,7 +38,8 @@ from auditor.decode.older import (
     ring,
 )
 from auditor.decode.overlay import geneve, pim, rare_overlay, stt, vxlan
-from auditor.decode.packet import DECODED, MALFORMED, PacketRow
+from auditor.decode.packet import DECODED, FRAGMENT, MALFORMED, PacketRow
+from auditor.decode.packet import TCP as TCP_PROTOCOL
 from auditor.decode.tags import (
     backbone,
     cisco_metadata,
@@ -129,6 +130,7 @@ USB_LINUX, USB_MMAPPED, USB_PCAP, MULTILINK_FRAME_RELAY, PIM = (
     L.PIM_LAYER,
 )
 ARCNET, LINUX_ARCNET, CONCATENATED, TRANSFERRED = L.ARCNET, L.LINUX_ARCNET, L.CONCATENATED, L.TRANSFERRED
+STT_LAYER, STT_PORT = L.STT_LAYER, L.STT_PORT
 HEADER_BYTES = L.HEADER_BYTES
 SUN_ATM_HEADER = 4  # bytes
 FIRST_OLDER = FRAME_RELAY  # the numbers from there on are those of ``older_layer``
@@ -305,13 +307,15 @@ def newer_layer(block: Bytes, packet: PacketRow, layer: int) -> int:
 def decode_packet(block: Bytes, packet: PacketRow, layer: int) -> None:
     """Fill ``packet`` (a blank PACKET record whose place, times and first layer are set) from its bytes.
 
-    ``layer`` is its first layer; or DATAGRAM for a datagram of IP or CAPWAP (whose first four bits are 0) that was put
-    together from fragments, of which what is around it is known already.
+    ``layer`` is its first layer; or DATAGRAM for one of IP, of CAPWAP (whose first four bits are 0) or of STT that was
+    put together from fragments, of which what is around it is known already.
     """
     if layer == DATAGRAM:
+        layer = np.int64(RAW if block[packet.position] >> 4 else CAPWAP)
+        if packet.status == FRAGMENT and packet.protocol == TCP_PROTOCOL and packet.target_port == STT_PORT:
+            layer = np.int64(STT_LAYER)
         packet.status = DECODED
         packet.fragment = 0
-        layer = np.int64(RAW if block[packet.position] >> 4 else CAPWAP)
     if layer == STOP:
         not_ip(packet)
         return

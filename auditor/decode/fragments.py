@@ -1,4 +1,4 @@
-"""Fragments of IP (RFC 791 3.2, RFC 8200 4.5) and of CAPWAP (RFC 5415 3.4) put together, in bounded memory.
+"""Fragments of IP (RFC 791 3.2, RFC 8200 4.5), CAPWAP (RFC 5415 3.4) and STT put together, in bounded memory.
 
 Those of links are in ``multilink``.
 
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from auditor.decode import frames
-from auditor.decode.layers import MULTILINK_FRAME_RELAY
+from auditor.decode.layers import MULTILINK_FRAME_RELAY, STT, STT_PORT
 from auditor.decode.multilink import BUNDLED_PIECE, MARKS, Multilink
-from auditor.decode.packet import DUPLICATE, REPEATED
+from auditor.decode.packet import DUPLICATE, FRAGMENT, REPEATED, TCP
 
 Array = np.ndarray[Any, Any]
 LONGEST = 65535
@@ -29,6 +29,8 @@ COPIED_WITHIN = 500_000_000  # … which come within that, as those of packets w
 LINK_ENDS = ("source_mac", "target_mac", "outer_source", "outer_target")
 CAPWAP_VERSION = 0  # first four bits of its preamble, where IP has 4 or 6
 CAPWAP_FRAGMENT, CAPWAP_LAST = 0x80, 0x40  # flags in its fourth byte
+STT_VERSION = 5  # stands here for STT, whose header is like TCP's
+TCP_HEADER = 20
 
 
 class Fragment(NamedTuple):
@@ -108,6 +110,22 @@ def capwap_piece(data: bytes, scope: tuple[Any, ...]) -> Fragment:
     return Fragment(key, key, whole, int.from_bytes(data[6:8], "big") & 0xFFF8, data[header:], is_last)
 
 
+def stt_piece(data: bytes, ends: tuple[int, ...]) -> Fragment:
+    """A segment of STT (draft-davie-stt-08 3.1): how long all of them are, and where this one stands, is its sequence number."""
+    length, into = int.from_bytes(data[4:6], "big"), int.from_bytes(data[6:8], "big")
+    body = data[TCP_HEADER:]
+    key = (STT_VERSION, data[:2] + data[8:12], *ends)
+    return Fragment(key, key, data[:TCP_HEADER], into, body, into + len(body) == length)
+
+
+def is_of_stt(data: bytes, packet: Any) -> bool:
+    """Whether what stands at a packet's ``fragment`` has the form of a header of STT, rather than one of IP's or CAPWAP's."""
+    if len(data) < TCP_HEADER or data[2:4] != STT_PORT.to_bytes(2, "big") or data[12] >> 4 != TCP_HEADER // 4:
+        return False
+    is_first_and_cut = int(packet["tunnel"]) >> 56 == STT and data[6:8] == b"\0\0"
+    return is_first_and_cut or (int(packet["target_port"]) == STT_PORT and int(packet["protocol"]) == TCP)
+
+
 class Reassembler:
     """Puts the fragments of captures that are read as one together."""
 
@@ -117,6 +135,7 @@ class Reassembler:
         self._seen: OrderedDict[tuple[Any, ...], int] = OrderedDict()  # times of fragments, by what they are
         self._bytes = 0
         self._multilink = Multilink()
+        self._stt: OrderedDict[tuple[int, ...], None] = OrderedDict()  # between whom it was seen
 
     def join(self, block: Array, packets: Array) -> tuple[Array, list[int]]:
         """Take the fragments of a block. Returns the bytes that its packets lie in, and which became whole datagrams.
@@ -145,30 +164,35 @@ class Reassembler:
     def waiting(self) -> list[dict[str, Any]]:
         """Datagrams in the making, as values that JSON has."""
         numbers = {id(counts): number for number, counts in self.counts.items()}
-        return self._multilink.waiting() + [
-            {
-                "key": [part.hex() if isinstance(part, bytes) else str(part) for part in key],
-                "began": one.began,
-                "capture": numbers[id(one.counts)],
-                "header": None if one.header is None else one.header.hex(),
-                "parts": [[at, part.hex()] for at, part in one.parts.items()],
-                "total": one.total,
-                "spoiled": one.spoiled,
-            }
-            for key, one in self._waiting.items()
-        ]
+        known = [{"stt": [str(one) for one in ends]} for ends in self._stt]
+        return (
+            known
+            + self._multilink.waiting()
+            + [
+                {
+                    "key": [f"0x{part.hex()}" if isinstance(part, bytes) else str(part) for part in key],
+                    "began": one.began,
+                    "capture": numbers[id(one.counts)],
+                    "header": None if one.header is None else one.header.hex(),
+                    "parts": [[at, part.hex()] for at, part in one.parts.items()],
+                    "total": one.total,
+                    "spoiled": one.spoiled,
+                }
+                for key, one in self._waiting.items()
+            ]
+        )
 
     def go_on(self, waiting: list[dict[str, Any]]) -> None:
         """Wait for the rest of datagrams in the making, as ``waiting`` gave them, whose captures are counted."""
         self._multilink.go_on([one for one in waiting if "bundle" in one])
+        self._stt.update((tuple(map(int, one["stt"])), None) for one in waiting if "stt" in one)
         for one in waiting:
-            if "bundle" in one:
+            if "key" not in one:
                 continue
-            version, ends, *protocol, number, vlans, tunnel, outer = one["key"]
-            key = (int(version), bytes.fromhex(ends), *map(int, protocol), bytes.fromhex(number))
+            key = tuple(bytes.fromhex(part[2:]) if part.startswith("0x") else int(part) for part in one["key"])
             parts = {int(at): bytes.fromhex(part) for at, part in one["parts"]}
             header = None if one["header"] is None else bytes.fromhex(one["header"])
-            self._waiting[*key, int(vlans), int(tunnel), int(outer)] = Reassembly(
+            self._waiting[key] = Reassembly(
                 one["began"], self.counts[one["capture"]], header, parts, one["total"], one["spoiled"], _covered(parts)
             )
             self._bytes += sum(map(len, parts.values()))
@@ -184,14 +208,18 @@ class Reassembler:
     def _take(self, block: Array, packet: Any) -> bytes | None:
         """The whole datagram, if this fragment was the last that was missing."""
         counts = self.counts[frames.capture(int(packet["frame"]))]
-        counts.seen += 1
         begin = int(packet["fragment"])
         data = block[begin : int(packet["end"])].tobytes()
+        is_stt = is_of_stt(data, packet)
+        if is_stt and not self._is_piece_of_stt(data, packet):
+            packet["fragment"] = 0
+            return None
+        counts.seen += 1
         if packet["link"] == MULTILINK_FRAME_RELAY and begin == packet["begin"]:
             data = bytes([BUNDLED_PIECE]) + data
-        if data[0] >> 4 in MARKS:
+        if data[0] >> 4 in MARKS and not is_stt:
             return self._of_links(data, packet, counts)
-        piece = _piece(data, packet)
+        piece = stt_piece(data, _outer_ends(packet)) if is_stt else _piece(data, packet)
         if piece is None or packet["missing"] > 0 or piece.offset + len(piece.data) > LONGEST:
             return None
         now = int(packet["time"])
@@ -212,6 +240,17 @@ class Reassembler:
         else:
             datagram.counts.whole += 1
         return whole
+
+    def _is_piece_of_stt(self, data: bytes, packet: Any) -> bool:
+        """Whether a segment to its port waits for others: no TCP, and no first piece that was cut and is followed as it is."""
+        ends = _outer_ends(packet)
+        if data[6:8] == b"\0\0":
+            self._stt[ends] = None
+            while len(self._stt) > MOST_DATAGRAMS:
+                self._stt.popitem(last=False)
+        elif ends in self._stt:
+            packet["status"] = FRAGMENT
+        return int(packet["status"]) == FRAGMENT
 
     def _of_links(self, data: bytes, packet: Any, counts: Counts) -> bytes | None:
         """Likewise of a piece that was cut for links, by whose ends those of different packets are told apart."""
@@ -273,12 +312,17 @@ def _piece(data: bytes, packet: Any) -> Fragment | None:
     """The fragment at ``data``, of the protocol that its first four bits show."""
     version = data[0] >> 4
     if version == CAPWAP_VERSION:
-        outer = [int(packet["outer_source"]), int(packet["outer_target"])]
-        if not any(outer):  # the first fragment was decoded, and the ends of its tunnel are there; of the others here
-            outer = [int(packet[f"{end}_low"]) ^ int(packet[f"{end}_high"]) for end in ("source", "target")]
-        return capwap_piece(data, tuple(outer))
+        return capwap_piece(data, _outer_ends(packet))
     scope = (int(packet["vlans"]), int(packet["tunnel"]), int(packet["outer_tunnel"]))
     return ipv4_piece(data, scope) if version == 4 else ipv6_piece(data, scope)
+
+
+def _outer_ends(packet: Any) -> tuple[int, ...]:
+    """Between whom a tunnel is: around it if a first fragment was decoded, otherwise where its own ends would be."""
+    outer = (int(packet["outer_source"]), int(packet["outer_target"]))
+    if any(outer):
+        return outer
+    return tuple(int(packet[f"{end}_low"]) ^ int(packet[f"{end}_high"]) for end in ("source", "target"))
 
 
 def _assembled(header: bytes, parts: dict[int, bytes], total: int, version: int) -> bytes | None:
@@ -287,7 +331,7 @@ def _assembled(header: bytes, parts: dict[int, bytes], total: int, version: int)
     for begin in reversed(parts):  # the first that came is written last
         part = parts[begin][: max(0, total - begin)]
         body[begin : begin + len(part)] = part
-    if version == CAPWAP_VERSION:  # its header says nothing of lengths
+    if version in (CAPWAP_VERSION, STT_VERSION):  # their headers say nothing of the length, or that of all
         return header + bytes(body)
     length = len(body) + len(header) - (40 if version == 6 else 0)
     if length > LONGEST:

@@ -200,6 +200,8 @@ UDP_TUNNELS = {
     37008: TZSP_LAYER,
 }
 
+STT_PORT = 7471  # of STT, which looks like TCP
+
 # Kinds of tunnel, in the top byte of a packet's ``tunnel``: number, name, and whether an identifier goes with it.
 VXLAN, GENEVE, GRE, IP_IN_IP, ERSPAN, GTP, TEREDO, L2TP, CAPWAP, TZSP = range(1, 11)
 AUTHENTICATED, IPSEC = 11, 12  # IPsec's authentication header; what came out of, or goes into, a security association

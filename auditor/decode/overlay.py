@@ -30,11 +30,12 @@ from auditor.decode.layers import (
     RAW_IP,
     STOP,
     STT,
+    STT_LAYER,
     VXLAN,
     VXLAN_LAYER,
 )
 from auditor.decode.link import cut, not_ip
-from auditor.decode.packet import OTHER_IP, PacketRow
+from auditor.decode.packet import FRAGMENT, OTHER_IP, PacketRow
 from auditor.machine.kernel import part
 
 AWS_GENEVE_CLASS = 0x0108  # option class of AWS Gateway Load Balancer
@@ -294,9 +295,33 @@ def begins_stt(block: Bytes, at: int, end: int) -> bool:
 
 
 @part
+def stt_piece(block: Bytes, packet: PacketRow) -> int:
+    """What a segment to its port is: its layer for a whole frame, or for as much as was captured; STOP for TCP, or a piece.
+
+    Pieces wait in ``fragments`` for the others. One that is not the first may be TCP: that is known there.
+    """
+    at, end = np.int64(packet.position), np.int64(packet.end)
+    if at + TCP_HEADER > end:
+        return STOP
+    whole, into = be16(block, at + 4), be16(block, at + 6)
+    if begins_stt(block, at, end):
+        if whole > end - at - TCP_HEADER:
+            packet.fragment = at
+            if packet.missing == 0:
+                packet.status = FRAGMENT
+                return STOP
+        return STT_LAYER
+    if block[at + 12] == 0x50 and into > 0 and into + end - at - TCP_HEADER <= whole:
+        packet.fragment = at
+    return STOP
+
+
+@part
 def stt(block: Bytes, packet: PacketRow) -> int:
-    """Its own header has a VLAN's tag. Of a frame in several segments the first is read."""
+    """Its own header has a VLAN's tag."""
     at = packet.position + TCP_HEADER
+    packet.source_port = 0
+    packet.target_port = 0
     push_tunnel(packet, np.int64(STT), np.int64(0))
     if be16(block, at + 6) & STT_TAGGED:
         packet.vlans = (packet.vlans << np.uint64(12)) | np.uint64(be16(block, at + 6) & 0xFFF)

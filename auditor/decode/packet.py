@@ -52,7 +52,7 @@ PACKET = np.dtype(
         ("ip_identification", "u2"),  # IPv4's; 0 in IPv6
         ("ttl", "u1"),
         ("tcp_flags", "u1"),
-        ("begins", "u1"),  # how a TCP payload begins: LIKE_TEXT, LIKE_ALERT, or 0
+        ("begins", "u1"),  # how a TCP payload begins: LIKE_TEXT, LIKE_ALERT, or 0; JOINS for a SYN of a subflow
         ("protocol", "u1"),  # IP protocol number; 0 when there is no IP in the packet
         ("vlan_count", "u1"),
         ("outer_vlan_count", "u1"),  # how many of the tags are outside of every tunnel; 0 where there is none
@@ -80,7 +80,7 @@ REPEATED = 8  # another of the files that are read as one holds the very same fr
 PPPOE_SHIM, LABEL_SHIM, CHAIN_SHIM = 1, 2, 4
 OUTER_SHIMS = 4  # bits by which they are shifted
 
-LIKE_TEXT, LIKE_ALERT = 1, 2
+LIKE_TEXT, LIKE_ALERT, JOINS = 1, 2, 3
 SHORTEST_TEXT = 5  # bytes of a line of text that ends a segment, such as QUIT
 
 V4_MAPPED = 0xFFFF00000000  # RFC 4291 2.5.5.2: upper part of the low half of an IPv4-mapped address

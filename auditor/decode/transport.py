@@ -3,14 +3,14 @@
 import numpy as np
 
 from auditor.decode.bytes import Bytes, be16, be32
-from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, GTP_LAYER, L2TP_LAYER, STOP, STT_LAYER, TEREDO_LAYER
+from auditor.decode.layers import BY_UDP_PORT, CAPWAP_LAYER, GTP_LAYER, L2TP_LAYER, STOP, STT_PORT, TEREDO_LAYER
 from auditor.decode.link import cut, malformed
-from auditor.decode.overlay import begins_stt, tunnel_without_its_port
-from auditor.decode.packet import FRAGMENT, LIKE_ALERT, LIKE_TEXT, SHORTEST_TEXT, SYN, PacketRow
+from auditor.decode.overlay import stt_piece, tunnel_without_its_port
+from auditor.decode.packet import FRAGMENT, JOINS, LIKE_ALERT, LIKE_TEXT, SHORTEST_TEXT, SYN, PacketRow
 from auditor.decode.tunnel import fits_tunnel
 from auditor.machine.kernel import inlined, part
 
-STT_PORT = 7471
+MULTIPATH, MP_JOIN = 30, 1  # option and subtype of Multipath TCP (RFC 8684 3)
 
 
 @inlined
@@ -45,8 +45,10 @@ def tcp(block: Bytes, packet: PacketRow) -> int:
         return malformed(packet)
     packet.source_port = be16(block, at)
     packet.target_port = be16(block, at + 2)
-    if packet.target_port == STT_PORT and begins_stt(block, at, np.int64(packet.end)):
-        return STT_LAYER
+    if packet.target_port == STT_PORT and packet.fragment == 0:
+        layer = stt_piece(block, packet)
+        if layer != STOP or packet.status == FRAGMENT:
+            return layer
     packet.sequence = be32(block, at + 4)
     packet.acknowledged = be32(block, at + 8)
     packet.tcp_flags = block[at + 13]
@@ -61,20 +63,21 @@ def tcp(block: Bytes, packet: PacketRow) -> int:
     elif is_alert(block, at + header, packet.end - at - header):
         packet.begins = LIKE_ALERT
     if packet.tcp_flags & SYN:
-        largest_segment(block, packet, at + 20, min(np.int64(packet.end), at + header))
+        syn_options(block, packet, at + 20, min(np.int64(packet.end), at + header))
     return STOP
 
 
 @part
-def largest_segment(block: Bytes, packet: PacketRow, at: int, end: int) -> None:
-    """The MSS option of a SYN (RFC 9293 3.2)."""
+def syn_options(block: Bytes, packet: PacketRow, at: int, end: int) -> None:
+    """What a SYN's options say: the MSS (RFC 9293 3.2), and whether it joins another connection (MP_JOIN, RFC 8684 3.2)."""
     while at + 1 < end and block[at] != 0:
         if block[at] == 1:
             at += 1
             continue
         if block[at] == 2 and at + 4 <= end:
             packet.mss = be16(block, at + 2)
-            return
+        elif block[at] == MULTIPATH and at + 3 <= end and block[at + 2] >> 4 == MP_JOIN:
+            packet.begins = JOINS
         if block[at + 1] < 2:
             return
         at += int(block[at + 1])

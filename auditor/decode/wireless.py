@@ -52,6 +52,17 @@ def first_of_aggregate(block: Bytes, packet: PacketRow, at: int) -> int:
 
 
 @part
+def mesh_control(block: Bytes, at: int, end: int) -> int:
+    """Bytes of the Mesh Control field (IEEE 802.11 9.2.4.7.3): flags, TTL, sequence number, up to two addresses; 0 for none.
+
+    The bit that tells of it means something else outside of a mesh: so LLC has to follow.
+    """
+    size = 6 + 6 * int(block[at] & 3)
+    is_there = block[at] <= 2 and at + size + 8 <= end and be16(block, at + size) == 0xAAAA
+    return size if is_there else 0
+
+
+@part
 def dot11(block: Bytes, packet: PacketRow, swapped: bool) -> int:
     """A data frame (IEEE 802.11 9.3.2): addresses by the direction bits, then LLC. Encrypted ones show nothing.
 
@@ -81,6 +92,8 @@ def dot11(block: Bytes, packet: PacketRow, swapped: bool) -> int:
         return first_of_aggregate(block, packet, at)
     if at + 8 > end:
         return cut(packet)
+    if control & QUALITY and block[at] != 0xAA:
+        at += mesh_control(block, at, end)
     if block[at] == 0 and block[at + 1] == 0 and at + 10 <= end and block[at + 2] == 0xAA:
         at += 2  # some drivers pad the header to a multiple of four
     if block[at] != 0xAA or block[at + 1] != 0xAA or block[at + 2] != 3:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.decode.bytes import mix
-from auditor.decode.packet import ACK, FIN, RST, SYN, TCP, PacketRow
+from auditor.decode.packet import ACK, FIN, JOINS, RST, SYN, TCP, PacketRow
 from auditor.flows.client import likely_client
 from auditor.flows.dns import answer_for
 from auditor.flows.gaps import lacks_bytes
@@ -56,7 +56,7 @@ from auditor.flows.syns import note_numbers, note_rival
 from auditor.machine.blank import copy_record
 from auditor.machine.kernel import inlined, kernel, part
 from auditor.machine.signature import NUMBERS, Layout
-from auditor.recognise.numbers import DNS
+from auditor.recognise.numbers import DNS, MPTCP
 
 # When a flow leaves memory: Zeek's defaults (tcp_inactivity_timeout, udp_inactivity_timeout, tcp_close_delay,
 # tcp_attempt_delay, dns_session_timeout).
@@ -357,6 +357,8 @@ def note_tcp(flow: FlowRow, mine: SideRow, other: SideRow, way: WayRow, directio
         if mine.syn == 0:
             mine.syn = 1
             mine.initial_sequence = packet.sequence
+            if packet.begins == JOINS:
+                flow.application = MPTCP
             if flags & ACK:
                 if flow.client == UNKNOWN_SIDE:
                     flow.client = 1 - direction

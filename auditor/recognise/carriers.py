@@ -149,14 +149,15 @@ def is_cut_openvpn(block: Bytes, at: int, end: int, wire: int) -> bool:
 
 @part
 def is_openvpn(block: Bytes, at: int, end: int, wire: int) -> bool:
-    """A packet that begins a connection of OpenVPN, or one with the beginning of a TLS record in it.
+    """A packet that begins a connection of OpenVPN, or one with the beginning of a TLS record in it, of whatever key.
 
     A reset has message id 0 and nothing behind it; a server's acknowledges the client's.
     """
     size, kind = end - at, block[at] >> 3
-    if size < 14 or block[at] & 7 != 0:
+    is_first = block[at] & 7 == 0
+    if size < 14 or not (is_first or kind == CONTROL):
         return False
-    if is_openvpn_crypt(block, at, end, wire):
+    if is_first and is_openvpn_crypt(block, at, end, wire):
         return True
     if kind != CLIENT_RESET and kind != SERVER_RESET and kind != CONTROL:
         return False
@@ -170,7 +171,7 @@ def is_openvpn(block: Bytes, at: int, end: int, wire: int) -> bool:
                 return True
         elif begin == end and be32(block, end - 4) == 0 and block[at + 9 + extra] == (1 if kind == SERVER_RESET else 0):
             return True
-    return end < wire and is_cut_openvpn(block, at, end, wire)
+    return is_first and end < wire and is_cut_openvpn(block, at, end, wire)
 
 
 @part
@@ -241,10 +242,12 @@ def is_stun_over_tcp(data: Bytes, size: int) -> bool:
 
 @part
 def is_openvpn_over_tcp(data: Bytes, size: int) -> bool:
-    """OpenVPN's first packet behind a length of two bytes."""
+    """OpenVPN's first packet behind a length of two bytes; or a later one that goes on in the next segment."""
     start = 2
     length = be16(data, 0) if size >= 16 else 0
-    return 14 <= length <= size - 2 and is_openvpn(data, start, 2 + length, 2 + length)
+    if length > size - 2:
+        return data[2] >> 3 == CONTROL and is_openvpn(data, start, size, size)
+    return length >= 14 and is_openvpn(data, start, 2 + length, 2 + length)
 
 
 @part

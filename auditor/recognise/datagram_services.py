@@ -21,14 +21,13 @@ from auditor.recognise.numbers import (
     TFTP,
     UNKNOWN,
 )
-from auditor.recognise.services import by_version, is_kerberos
+from auditor.recognise.services import by_version, is_kerberos, is_syslog
 from auditor.recognise.words import same_word, stands_at
 
 DHCP_COOKIE, COOKIE_AT = 0x63825363, 236  # RFC 2131 3
 NTP_SIZES = (48, 52, 68, 72)  # without and with a message authentication code (RFC 5905 7.3)
-LESS, GREATER, SEQUENCE = 60, 62, 0x30
+SEQUENCE = 0x30
 INTEGER, OCTETS, REPORT, PRIVACY, SHORTEST_SNMP_3 = 2, 4, 0xA8, 2, 40  # SNMPv3 (RFC 3412 6, RFC 3416 3)
-MOST_PRIORITY = 191  # RFC 5424 6.2.1
 LONGEST_NAME = 255
 MOST_DHCP_6, MOST_OPTION_6 = 36, 147  # message types and options that IANA has given out
 SHORTEST_DNS, MOST_RECORDS = 18, 255
@@ -178,22 +177,6 @@ def snmp_3(block: Bytes, at: int, end: int) -> int:
     begin, scope_end = next_field(block, security_end, stop, SEQUENCE)
     is_empty = begin == 0 or says_nothing(block, begin, scope_end, security, security_end)
     return np.int64(UNKNOWN if is_empty else SNMP)
-
-
-@part
-def is_syslog(block: Bytes, at: int, end: int) -> bool:
-    """A priority of up to three digits between angle brackets, and text behind it (RFC 5424 6.2, RFC 3164 4.1)."""
-    if end - at < 6 or block[at] != LESS:
-        return False
-    number = np.int64(0)
-    for k in range(1, 5):
-        byte = block[at + k]
-        if byte == GREATER:
-            return bool(k > 1 and number <= MOST_PRIORITY and 32 <= block[at + k + 1] <= 126)
-        if byte < 48 or byte > 57:
-            return False
-        number = 10 * number + byte - 48
-    return False
 
 
 @part

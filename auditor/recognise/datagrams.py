@@ -61,6 +61,7 @@ from auditor.recognise.numbers import (
     WIREGUARD,
 )
 from auditor.tls.quic_versions import DRAFT_OF_2, VERSION_2
+from auditor.tls.wrappers import CONTROL
 
 # Bytes of a long header: two connection ids of 20 bytes, lengths and a packet number (RFC 9000 17.2).
 LONGEST_HEADER = 64
@@ -156,9 +157,11 @@ def datagram_application(block: Bytes, at: int, end: int, wire: int) -> int:
 
 @part
 def late_application(block: Bytes, at: int, end: int, wire: int) -> int:
-    """Likewise, of a datagram behind many that revealed nothing: DTLS, or DTLS in TURN's ChannelData."""
+    """Likewise, of a datagram behind many that revealed nothing: DTLS, or DTLS in TURN's ChannelData, or new keys of OpenVPN."""
     if is_dtls(block, at, end, wire):
         return DTLS
+    if is_openvpn(block, at, end, wire):
+        return OPENVPN
     is_turn = is_channel_data(block, at, end, wire) and is_dtls(block, at + 4, end, wire)
     return STUN if is_turn else UNKNOWN
 
@@ -183,7 +186,7 @@ def carrier_application(block: Bytes, at: int, end: int, wire: int) -> int:
 def is_looked_at(flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) -> bool:
     """Whether a datagram is: what eight datagrams of a side did not reveal, more of them will not reveal either.
 
-    But DTLS may begin late on the ports of RTP, STUN or TURN (RFC 7983).
+    But DTLS may begin late on the ports of RTP, STUN or TURN (RFC 7983), and OpenVPN agrees on new keys each hour.
     """
     application = flow.application
     if application == UNKNOWN:
@@ -195,9 +198,9 @@ def is_looked_at(flow: FlowRow, side: SideRow, block: Bytes, packet: PacketRow) 
 
 @inlined
 def begins_late(block: Bytes, at: int) -> bool:
-    """Whether a datagram's first byte is that of a plain DTLS record, or of ChannelData with one in it."""
+    """Whether a datagram's first byte is that of a plain DTLS record, of ChannelData with one in it, or of OpenVPN's control."""
     first = block[at]
-    return (first >= 20 and first <= 22) or first & 0xF0 == 0x40
+    return (first >= 20 and first <= 22) or first & 0xF0 == 0x40 or first >> 3 == CONTROL
 
 
 @inlined

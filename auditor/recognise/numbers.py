@@ -17,6 +17,7 @@ NBD, NATS = 70, 71
 # What encrypts by itself from some message on: by RealVNC's security types, by GSSAPI, by SASL's layer, by SNMPv3, by FTP's ENC.
 VNC_SEALED, POSTGRESQL_SEALED, IMAP_SASL, POP3_SASL, SMTP_SASL, SNMP_SEALED, FTP_SEALED = range(72, 79)
 SSH_WEAK, SSH_CLEAR = 79, 80  # SSH whose sides agreed on weak algorithms, or on no cipher
+MPTCP = 81  # a subflow that joined a connection, of whose bytes it carries some (RFC 8684 3.2)
 
 UNSEEN_BEGINNING = "an unseen beginning"  # in words: what a client said before its TLS is not in the capture
 
@@ -72,6 +73,7 @@ APPLICATIONS = (
     Application(MYSQL, "mysql", "tcp", in_clear=True),
     Application(RDP, "rdp", "tcp"),
     Application(SOCKS, "socks", "tcp"),
+    Application(MPTCP, "mptcp", "tcp"),
     Application(PROXY, "proxy", "tcp"),
     Application(TDS, "tds", "tcp", in_clear=True),
     Application(CAPWAP, "capwap", "udp", is_open=True),

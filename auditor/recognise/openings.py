@@ -17,6 +17,7 @@ from auditor.recognise.numbers import (
     FTP,
     HTTP,
     HTTP2,
+    IKE,
     IMAP,
     IRC,
     LDAP,
@@ -36,12 +37,13 @@ from auditor.recognise.numbers import (
     SSH,
     STOMP,
     STUN,
+    SYSLOG,
     TDS,
     UNKNOWN,
     VNC,
     XMPP,
 )
-from auditor.recognise.services import by_version, message_of
+from auditor.recognise.services import by_version, is_syslog_over_tcp, message_of
 from auditor.recognise.words import matrix, same_word, which_stands_at
 from auditor.tls.wrappers import COOKIE, PRELOGIN
 
@@ -137,6 +139,7 @@ OPENINGS = (
     Opening(b"PROXY TCP", PROXY),
     Opening(b"PROXY UNKNOWN", PROXY),
     Opening(PROXY_2.tobytes(), PROXY),
+    Opening(b"IKETCP", IKE, is_last=True),  # RFC 9329 4: in front of IKE and ESP
     Opening(b"220", SMTP),  # or FTP: the line decides, see ``greeting``
 )
 GREETING, PASSWORD, CONNECT = ([one.text for one in OPENINGS].index(text) for text in (b"220", b"PASS ", b"CONNECT "))
@@ -324,6 +327,8 @@ def by_form(data: Bytes, size: int) -> int:
         return STUN
     if is_openvpn_over_tcp(data, size):
         return OPENVPN
+    if is_syslog_over_tcp(data, size):
+        return SYSLOG
     return SOCKS if is_socks(data, size) else UNKNOWN
 
 

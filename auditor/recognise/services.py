@@ -32,7 +32,8 @@ from auditor.recognise.numbers import (
 )
 from auditor.recognise.words import matrix, stands_at, which_stands_at
 
-NEWLINE, RETURN, SPACE = 10, 13, 32
+NEWLINE, RETURN, SPACE, LESS, GREATER = 10, 13, 32, 60, 62
+MOST_PRIORITY, LONGEST_COUNT = 191, 5  # of syslog (RFC 5424 6.2.1); digits of a length
 LONGEST_LINE = 512  # bytes of a first line that are looked at
 _SIP, _RTSP, _SMB = (np.frombuffer(text, np.uint8) for text in (b" SIP/2.0", b" RTSP/", b"SMB"))
 _MQTT, _MQISDP, _AMQP = (np.frombuffer(text, np.uint8) for text in (b"\0\x04MQTT", b"\0\x06MQIsdp", b"AMQP"))
@@ -62,6 +63,33 @@ TNS_CONNECT, OLDEST_TNS, NEWEST_TNS = 1, 300, 400
 def is_service(application: int) -> bool:
     """Whether an application is one of those that are known here."""
     return bool(MQTT <= application <= FIX or application == SMB_CLEAR or application == SMB_SEALED)
+
+
+@part
+def is_syslog(block: Bytes, at: int, end: int) -> bool:
+    """A priority of up to three digits between angle brackets, and text behind it (RFC 5424 6.2, RFC 3164 4.1)."""
+    if end - at < 6 or block[at] != LESS:
+        return False
+    number = np.int64(0)
+    for k in range(1, 5):
+        byte = block[at + k]
+        if byte == GREATER:
+            return bool(k > 1 and number <= MOST_PRIORITY and 32 <= block[at + k + 1] <= 126)
+        if byte < 48 or byte > 57:
+            return False
+        number = 10 * number + byte - 48
+    return False
+
+
+@part
+def is_syslog_over_tcp(data: Bytes, size: int) -> bool:
+    """A message of syslog, perhaps behind the number of its bytes (RFC 6587 3.4)."""
+    at = np.int64(0)
+    while at < size and at < LONGEST_COUNT and 48 <= data[at] <= 57:
+        at += 1
+    if at > 0 and (at >= size or data[at] != SPACE):
+        return False
+    return is_syslog(data, at + 1 if at > 0 else at, size)
 
 
 @part

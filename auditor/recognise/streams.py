@@ -25,6 +25,7 @@ from auditor.recognise.mysql import may_be_ssl_request, mysql_ssl_request
 from auditor.recognise.numbers import (
     FTP,
     FTP_SEALED,
+    MPTCP,
     MYSQL,
     OPENVPN,
     OTHER,
@@ -179,10 +180,15 @@ def is_being_typed(data: Bytes, have: int) -> bool:
 
 @inlined
 def note_application(flow: FlowRow, application: int) -> None:
-    """What is spoken first, or behind a PROXY header or SOCKS, names the flow: these only lead to where it goes."""
+    """What is spoken first, or behind a PROXY header or SOCKS, names the flow: these only lead to where it goes.
+
+    So does Multipath TCP, whose subflows rarely have the beginning of a message.
+    """
     if flow.application == UNKNOWN or flow.application == OTHER:
         flow.application = application if application != UNKNOWN else OTHER
-    elif (flow.application == PROXY or flow.application == SOCKS) and application != UNKNOWN:
+    elif (
+        flow.application == PROXY or flow.application == SOCKS or flow.application == MPTCP
+    ) and application != UNKNOWN:
         flow.application = application
 
 

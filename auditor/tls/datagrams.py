@@ -61,7 +61,10 @@ def handshakes(state: S.State, flows: Array, sides: Array) -> tuple[S.State, Arr
             continue
         for handshake in assembler.run(datagrams):
             handshake["flow"] = int(flows["identifier"][flow])
-            flows["client"][flow] = handshake["client_side"]
+            if handshake["seen"]:
+                flows["client"][flow] = handshake["client_side"]
+            else:  # nothing of it could be read: who is the client does not show by it
+                handshake["client_side"] = int(flows["client"][flow])
             rows.append(handshake.rows.tobytes())
             index.append(flow)
         _note(flows, flow, assembler)

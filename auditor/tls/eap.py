@@ -22,7 +22,7 @@ NEAR = 8  # packets within which a request may come that its answer has overtake
 REQUEST, RESPONSE = 1, 2  # codes of EAP (RFC 3748 4)
 IDENTITY = 1  # its first type
 TLS_METHODS = (13, 21, 25, 43, 55)  # EAP-TLS, EAP-TTLS, PEAP, EAP-FAST, TEAP
-LENGTH_INCLUDED, MORE_FRAGMENTS = 0x80, 0x40
+LENGTH_INCLUDED, MORE_FRAGMENTS, START = 0x80, 0x40, 0x20
 EAP_HEADER, RADIUS_HEADER = 4, 20
 
 
@@ -54,6 +54,10 @@ class Eap:
     """The TLS of one EAP conversation: the pieces of each side in order, what is sent again left out."""
 
     carried: Carried
+    _packets: list[tuple[int, bytes, Datagram]] = field(default_factory=list)  # with how far identifiers have counted
+    _numbered: dict[tuple[int, int], bytes] = field(
+        default_factory=dict
+    )  # what a side sent under which of these numbers
     _last: list[int] = field(default_factory=lambda: [-1, -1])  # identifiers
     _messages: tuple[EapMessage, EapMessage] = field(default_factory=lambda: (EapMessage(), EapMessage()))
 
@@ -62,12 +66,33 @@ class Eap:
         return len(packet) > 1 and packet[0] == RESPONSE and packet[1] == self._last[1 - side]
 
     def take(self, packet: bytes, seen: Datagram) -> None:
-        size = int.from_bytes(packet[2:4], "big")
         if len(packet) < EAP_HEADER + 2 or packet[0] not in (REQUEST, RESPONSE) or packet[4] not in TLS_METHODS:
             return
-        if self._last[seen.side] == packet[1]:
-            return
         self._last[seen.side] = packet[1]
+        highest = max((number for number, _, _ in self._packets[-2 * NEAR :]), default=packet[1])
+        number = highest + (packet[1] - highest + 128) % 256 - 128
+        if number < highest - NEAR or self._numbered.setdefault((number, seen.side), packet) != packet:
+            number += 256  # they were counted anew, by another conversation
+        self._packets.append((number, packet, seen))
+
+    def _in_order(self) -> Iterator[tuple[bytes, Datagram]]:
+        """Each packet once. A request has the next identifier, its response the same one (RFC 3748 4.1).
+
+        Nobody is bound to count identifiers: where they do not, packets stay as they came.
+        """
+        numbers = {number for number, _, _ in self._packets}
+        counts = not numbers or max(numbers) - min(numbers) <= 2 * len(numbers)
+        packets = sorted(self._packets, key=lambda one: (one[0], one[1][0])) if counts else self._packets
+        known = set[tuple[int, bytes]]()
+        last = [-1, -1]
+        for number, packet, seen in packets:
+            if (number, packet) not in known and last[seen.side] != packet[1]:
+                yield packet, seen
+            known.add((number, packet))
+            last[seen.side] = packet[1]
+
+    def _fragment(self, packet: bytes, seen: Datagram) -> None:
+        size = int.from_bytes(packet[2:4], "big")
         begin = EAP_HEADER + 2 + (4 if packet[5] & LENGTH_INCLUDED else 0)
         if begin < size:
             message = self._messages[seen.side]
@@ -89,7 +114,9 @@ class Eap:
         message.fragments.clear()
 
     def end(self) -> Carried:
-        """No more is there: the fragments of messages that are not whole."""
+        """No more is there: the messages, and the fragments of those that are not whole."""
+        for packet, seen in self._in_order():
+            self._fragment(packet, seen)
         for side, message in enumerate(self._messages):
             if message.fragments:
                 self._hand_on(side)
@@ -98,16 +125,16 @@ class Eap:
 
 @dataclass
 class EapOverLan:
-    """The EAP conversation of one supplicant: another begins with an identity (RFC 3748 5.1)."""
+    """The EAP conversation of one supplicant: another begins with an identity (RFC 3748 5.1), asked for before a method's start."""
 
     held: MessageArrays
     shown: FlowMarks = field(default_factory=FlowMarks)
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:
         sessions: list[Eap] = []
-        for seen in datagrams:
-            is_new = len(seen.data) > EAP_HEADER and seen.data[0] == REQUEST and seen.data[EAP_HEADER] == IDENTITY
-            if is_new or not sessions:
+        for number, seen in enumerate(datagrams):
+            is_asked = len(seen.data) > EAP_HEADER and seen.data[0] == REQUEST and seen.data[EAP_HEADER] == IDENTITY
+            if not sessions or (is_asked and _starts(datagrams[number + 1 :])):
                 sessions.append(Eap(Carried(self.held, EAP, OVER_OTHER)))
             sessions[-1].take(seen.data, seen)
         return ended(session.end() for session in sessions)
@@ -167,6 +194,14 @@ def _in_order(datagrams: list[Datagram]) -> Iterator[Datagram]:
         else:
             asked.discard(which)
         yield seen
+
+
+def _starts(datagrams: list[Datagram]) -> bool:
+    """Whether the next request of a method that carries TLS begins it. If not, that for an identity was sent again."""
+    for seen in datagrams:
+        if len(seen.data) > EAP_HEADER + 1 and seen.data[0] == REQUEST and seen.data[EAP_HEADER] in TLS_METHODS:
+            return bool(seen.data[EAP_HEADER + 1] & START)
+    return True
 
 
 def _begins(found: dict[int, bytes]) -> bool:

@@ -2,7 +2,8 @@
 
 A packet is opcode and key id, session id, with ``--tls-auth`` an HMAC with packet id and time, a list of acknowledged ids (and
 whose they are), the message id, a piece of TLS. Each key id is a session of its own. ``--tls-crypt`` encrypts all behind
-the session id with a key that only both ends have: then it is said that the handshake is hidden.
+the session id with a key that only both ends have: then it is said that the handshake is hidden. Since version 2.6 both ends
+may agree, in their first session, that those of later keys are wrapped so.
 """
 
 from dataclasses import dataclass, field
@@ -17,12 +18,15 @@ from auditor.tls.wrappers import (
     AUTHENTICATED,
     CLIENT_RESET,
     CONTROL,
+    CONTROL_WITH_KEY,
     FIRST_IDS,
     SERVER_RESET,
     SOFT_RESET,
 )
 
 RESETS = (CLIENT_RESET, SERVER_RESET)
+CARRYING = (*RESETS, SOFT_RESET, CONTROL)  # packets with a message id, and perhaps TLS
+OPCODES = range(SOFT_RESET, CONTROL_WITH_KEY + 1)
 
 
 def parsed(packet: bytes, extra: int) -> tuple[int, bytes] | None:
@@ -38,7 +42,7 @@ def parsed(packet: bytes, extra: int) -> tuple[int, bytes] | None:
 
 def extra_of(packet: bytes) -> int | None:
     """How many bytes a packet has behind its session id, where its form shows it: a reset, or a record's beginning."""
-    if not packet or packet[0] >> 3 not in (*RESETS, SOFT_RESET, CONTROL):
+    if not packet or packet[0] >> 3 not in CARRYING:
         return None
     for extra in AUTHENTICATED:
         piece = parsed(packet, extra)
@@ -88,7 +92,6 @@ class Session:
 class Piece(NamedTuple):
     """A message of a session, as it was seen."""
 
-    session: Session
     number: int
     data: bytes
     seen: Datagram
@@ -101,26 +104,36 @@ class OpenVpn:
     held: MessageArrays
     framed: bool
     shown: FlowMarks = field(default_factory=FlowMarks)
-    _sessions: dict[tuple[int, int], Session] = field(default_factory=dict)
     _connection: int = 0
     _identities: list[bytes] = field(default_factory=lambda: [b"", b""])
 
     def run(self, datagrams: list[Datagram]) -> list[Messages]:
-        packets = list(_unframed(datagrams)) if self.framed else datagrams
-        shown = (extra for seen in packets if (extra := extra_of(seen.data)) is not None)
-        extra = next(shown, None)
-        if extra is None:
+        packets = _unframed(datagrams) if self.framed else datagrams
+        keys: dict[tuple[int, int], list[Datagram]] = {}
+        for seen in packets:
+            if seen.data and seen.data[0] >> 3 in CARRYING:
+                keys.setdefault(self._key(seen), []).append(seen)
+        usual = next((extra for seen in packets if (extra := extra_of(seen.data)) is not None), None)
+        if usual is None:
             is_cut = all(seen.is_cut for seen in packets) and not any(is_encrypted(seen.data) for seen in packets)
             return self._unseen(packets, CUT_PACKETS if is_cut else HIDDEN)
-        pieces = [piece for seen in packets if (piece := self._piece(seen, extra)) is not None]
-        for piece in pieces:
-            sender = piece.session.senders[piece.seen.side]
-            sender.next = min(sender.next, piece.number)
-        for piece in pieces:
-            piece.session.take(piece)
-        found = ended(session.carried for session in self._sessions.values())
+        found = [one for some in keys.values() for one in self._of_key(some, usual)]
         cut = [] if self.framed else [seen for seen in packets if seen.is_cut]
         return found or self._unseen(cut, CUT_PACKETS)
+
+    def _of_key(self, packets: list[Datagram], usual: int) -> list[Messages]:
+        """The handshake of one key. ``usual``: bytes behind the session id where its own packets do not show how many."""
+        extra = next((extra for seen in packets if (extra := extra_of(seen.data)) is not None), None)
+        if extra is None and any(is_encrypted(seen.data) for seen in packets):
+            return self._unseen(packets, HIDDEN)
+        session = Session(Carried(self.held, OPENVPN, self._transport))
+        pieces = [piece for seen in packets if (piece := _piece(seen, usual if extra is None else extra)) is not None]
+        for piece in pieces:
+            sender = session.senders[piece.seen.side]
+            sender.next = min(sender.next, piece.number)
+        for piece in pieces:
+            session.take(piece)
+        return ended([session.carried])
 
     def _unseen(self, packets: list[Datagram], reason: int) -> list[Messages]:
         """A row for a handshake of which nothing can be read."""
@@ -134,34 +147,34 @@ class OpenVpn:
     def _transport(self) -> int:
         return S.OVER_TCP if self.framed else S.OVER_OTHER
 
-    def _piece(self, seen: Datagram, extra: int) -> Piece | None:
-        kind, key = seen.data[0] >> 3, seen.data[0] & 7
-        piece = parsed(seen.data, extra)
-        if piece is None or kind not in (*RESETS, SOFT_RESET, CONTROL):
-            return None
-        self._note_connection(seen, kind)
-        session = self._sessions.get((self._connection, key))
-        if session is None:
-            session = self._sessions[self._connection, key] = Session(Carried(self.held, OPENVPN, self._transport))
-        return Piece(session, *piece, seen)
-
-    def _note_connection(self, seen: Datagram, kind: int) -> None:
-        """A reset with another session id begins another connection on the same ports."""
-        identity = seen.data[1:9]
+    def _key(self, seen: Datagram) -> tuple[int, int]:
+        """Connection and key id of a packet. A reset with another session id begins another connection on the same ports."""
+        identity, kind = seen.data[1:9], seen.data[0] >> 3
         if kind == CLIENT_RESET and self._identities[seen.side] not in (b"", identity):
             self._connection += 1
         if kind in RESETS:
             self._identities[seen.side] = identity
+        return self._connection, seen.data[0] & 7
+
+
+def _piece(seen: Datagram, extra: int) -> Piece | None:
+    piece = parsed(seen.data, extra)
+    return Piece(*piece, seen) if piece is not None else None
 
 
 def _unframed(pieces: list[Datagram]) -> list[Datagram]:
-    """The packets of both sides' streams."""
+    """The packets of both sides' streams. Where a stream is known from the middle of a packet on, a later segment begins one."""
     rest, packets, last = [b"", b""], [], pieces[:1] * 2
     for seen in pieces:
         last[seen.side] = seen
         data = rest[seen.side] + seen.data
-        while len(data) >= 2 and len(data) >= 2 + (size := int.from_bytes(data[:2], "big")):
-            if size:
+        while len(data) >= 3:
+            size = int.from_bytes(data[:2], "big")
+            if size and data[2] >> 3 not in OPCODES:
+                data = b""
+            elif len(data) < 2 + size:
+                break
+            elif size:
                 packets.append(seen._replace(data=data[2 : 2 + size]))
             data = data[2 + size :]
         rest[seen.side] = data
