@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 MAGIC = b"AUDITOR1"
 # Raised where what is kept has another meaning than before, though its layout is the same and no version came between:
 # numbers of protocols and of reasons, values of headers, the order of what is listed.
-FORMAT = 5
+FORMAT = 6
 CODEC, LEVEL = "zstd", 1  # as small as it gets by bytes of records one after the other, and faster than they come
 AT_ONCE = 1 << 20  # bytes; of more, copies on the way would add up
 LENGTH = 8  # bytes of the header's length
