@@ -167,7 +167,7 @@ class Cursor:
         self._blocks.give(self.block)
         self.block, self._next = self._next or self._decoded(), None
         self.at, self._keys = 0, None
-        if self._more and not self._prompt and self.block.count:
+        if self._more and self.block.count and self._may_go_back:
             self._look_ahead()
         if not self._more:
             self._end()
@@ -176,6 +176,16 @@ class Cursor:
             self._latest = max(self._latest, int(self.block.packets["time"][self.block.count - 1]))
             self._check_order(max(self._before, reached))
         return self.block.count > 0
+
+    @property
+    def _may_go_back(self) -> bool:
+        """Whether packets may come before some of the block before theirs.
+
+        Not before that has shown in a block, where reading can begin anew: a block that waits leaves the processor's cache.
+        """
+        if self._prompt:
+            return False
+        return self.source.item.is_unsorted or self.source.item.is_stream or self.source.counted.steps.count > 0
 
     def _look_ahead(self) -> None:
         """See whether packets that come next have to come before some of this block."""

@@ -252,7 +252,7 @@ def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Sourc
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
-            counted = replace(source.counted, counters=tallies[source.number])
+            counted = replace(source.counted, counters=tallies[source.number], steps=Steps())
             seconds.append(Source(item, source.number, source.first, counted, window=source.window, runs=source.runs))
     return seconds, tallies
 

@@ -1,8 +1,9 @@
 """Packets of a capture that are not in the order of time: what several queues or interfaces, or joined files, leave behind.
 
-The packets of a block are put in order; those of the next one that come before some of it are merged with it. So nothing is
-lost while packets come later than they should by less than a block. Where one comes later still, the capture is read anew
-as several runs: stretches of it, each of which can be put in order so, and which overlap like files.
+The packets of a block are put in order, and once that was needed those of the next one that come before some of it are
+merged with it. So nothing is lost while packets come later than they should by less than a block. Where one comes later
+still, the capture is read anew as several runs: stretches of it, each of which can be put in order so, and which overlap
+like files.
 """
 
 from collections.abc import Mapping
