@@ -77,6 +77,22 @@ def test_packets_come_in_the_order_of_time(
     assert len(source.runs) <= (12 if most_sorted == 0 else 1)
 
 
+@pytest.mark.parametrize("name", ["two halves", "backwards in parts"])
+def test_captures_of_which_one_is_in_disorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It is opened when its earliest packet comes, wherever that lies, and merged with the others."""
+    monkeypatch.setattr(time_order, "LOOKED_AT", BLOCK // 2)
+    monkeypatch.setattr(time_order, "MOST_SORTED", 0)
+    packets = _packets()
+    swapped = [packets[k] for k in ORDERS[name](list(range(COUNT)))]
+    others = [(time + 1, packet) for time, packet in packets[::2]]
+    paths = [
+        wire.write(tmp_path, wire.pcap(some, nanoseconds=True), str(k)) for k, some in enumerate((others, swapped))
+    ]
+    found, sources = _read(paths, is_unsorted=True)
+    assert [one[0] for one in found] == sorted(time for time, _ in packets + others)
+    assert [source.counted.late for source in sources] == [0, 0]
+
+
 def test_what_cannot_be_put_in_order_at_once(tmp_path: Path) -> None:
     """A capture that has to be read anew for it says so; where it cannot, what comes too late is counted."""
     packets = _packets()

@@ -11,7 +11,7 @@ from auditor.decode import frames
 from auditor.decode.packet import PACKET
 from auditor.errors import InputError, OutOfOrderError
 from auditor.flows import state as S
-from auditor.reading import counting, scan, secrets
+from auditor.reading import counting, scan, secrets, time_order
 from auditor.reading.aggregates import aggregated
 from auditor.reading.blocks import Block, Blocks, OpenCapture, make_finer, nothing
 from auditor.reading.clocks import correction
@@ -52,6 +52,8 @@ class Cursor:
         size = blocks.size // (1 if place.others == 0 else 2 if place.others < FEW else SMALLER)
         if source.item.size is not None and source.item.size < SMALLEST_BLOCK:
             size = SMALLEST_BLOCK
+        if source.item.is_unsorted:
+            size = max(size, 4 * time_order.LOOKED_AT)
         self.source = source
         self.number = place.number
         self.at = 0

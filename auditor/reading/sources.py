@@ -186,6 +186,10 @@ def ordered(
     unknown = [item for item in inputs if item.name not in there] if is_looked_at else []
     seen = dict(zip((item.name for item in unknown), Beginnings().at_all(unknown), strict=True)) if unknown else {}
     beginnings = [there.get(item.name) or seen.get(item.name) or FirstPackets() for item in inputs]
+    gone = {k: runs_of(item) for k, item in enumerate(inputs) if item.is_unsorted and item.name not in there}
+    for k, one in gone.items():
+        if one.first is not None:
+            beginnings[k].first = one.first
     ahead, unsure = (
         clock_offsets(
             [(one.first, one.marks) for one in beginnings], lambda k: last_times([inputs[k]], at_most=False)[0]
@@ -208,9 +212,9 @@ def ordered(
             inputs[k].skip()
             counted.notes = replace(one.notes, status=SKIPPED)
             counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
-        runs: Sequence[Run] = ()
-        if inputs[k].is_unsorted and k not in skipped:
-            runs, counted.steps = runs_of(inputs[k])
+        runs = gone[k].runs if k in gone else ()
+        if runs:
+            counted.steps = gone[k].steps or counted.steps
         sources.append(
             Source(
                 inputs[k],

@@ -8,7 +8,7 @@ like files.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -123,23 +123,29 @@ def merged(first: Block, second: Block) -> tuple[Block, Block]:
     )
 
 
-def runs_of(item: Input) -> tuple[tuple[Run, ...], Steps]:
-    """The runs of a capture, and how far its packets are from the order of time.
+class Gone(NamedTuple):
+    """What going through a capture has shown: its runs, the earliest time, and how far packets are from the order of time.
 
-    There are none where it can be read as it is, or where they are too many; what is wrong with it is said then.
+    There are no runs where it can be read as it is, or where they are too many.
     """
+
+    runs: tuple[Run, ...] = ()
+    first: int | None = None
+    steps: Steps | None = None
+
+
+def runs_of(item: Input) -> Gone:
+    """The runs of a capture; what is wrong with it is said when it is read."""
     if item.refusal is not None or (again := item.again()) is None:
-        return (), Steps()
+        return Gone()
     try:
         reader = Reader(again, new_buffer(LOOKED_AT))
         try:
-            found = _Runs(reader)
-            runs = found.listed()
-            return (runs, found.steps) if runs else ((), Steps())
+            return _Runs(reader).listed()
         finally:
             reader.close()
     except (InputError, OSError):
-        return (), Steps()
+        return Gone()
 
 
 class _Runs:
@@ -153,18 +159,21 @@ class _Runs:
         self.steps, self._highest = Steps(), NEVER
         self._frame = 0  # packets before those that are looked at
 
-    def listed(self) -> tuple[Run, ...]:
+    def listed(self) -> Gone:
         reader, is_open = self._reader, True
-        while is_open and len(self._runs) <= MOST_RUNS:
+        while is_open:
             is_open = reader.fill()
             self._far, self._last = self._last, self._near
             self._look()
             is_open = is_open and reader.notes.status == "complete"
-        size = reader.offset + reader.stop
-        if size <= MOST_SORTED and len(self._runs) > 1:
-            first = min(run.first for run in self._runs)
-            return (Run(first, size=size, packets=self._frame),)
-        return tuple(self._runs) if 1 < len(self._runs) <= MOST_RUNS else ()
+        if not self._runs:
+            return Gone()
+        first, several = min(run.first for run in self._runs), len(self._runs) > 1
+        if several and (size := reader.offset + reader.stop) <= MOST_SORTED:
+            return Gone((Run(first, size=size, packets=self._frame),), first, self.steps)
+        return (
+            Gone(tuple(self._runs), first, self.steps) if several and len(self._runs) <= MOST_RUNS else Gone((), first)
+        )
 
     def _look(self) -> None:
         """Look at the packets in the buffer."""
@@ -198,6 +207,8 @@ class _Runs:
         begin = 0
         while begin < len(times):
             late = np.flatnonzero(times[begin:] < self._far) if self._runs else np.zeros(1, np.int64)
+            if len(self._runs) > MOST_RUNS:
+                late = late[:0]
             end = begin + int(late[0]) if len(late) else len(times)
             if end > begin:
                 self._extend(times[begin:end])
