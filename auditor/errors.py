@@ -18,6 +18,10 @@ class InputError(AuditError):
     """An input cannot be read, or is no capture."""
 
 
+class OutOfOrderError(InputError):
+    """A capture, which is named, has packets that come too late to be put in order while it is read once."""
+
+
 class TopologyError(AuditError):
     """A topology file is not valid; the message names the file and the key."""
 

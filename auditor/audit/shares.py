@@ -42,6 +42,7 @@ class CaptureSource:
     member: int | None
     remote: Remote | None = None
     stamp: str | None = None
+    is_unsorted: bool = False
 
 
 def inputs_of(captures: Sequence[CaptureSource], *, is_hashed: bool) -> list[Input]:
@@ -57,6 +58,7 @@ def inputs_of(captures: Sequence[CaptureSource], *, is_hashed: bool) -> list[Inp
             stamp=one.stamp,
             refusal=one.refusal,
             is_hashed=is_hashed,
+            is_unsorted=one.is_unsorted,
         )
         if one.member is not None and one.path is not None and one.refusal is None:
             if one.path not in listed:
@@ -80,7 +82,9 @@ def captures_of(inputs: Sequence[Input]) -> tuple[CaptureSource, ...]:
         path = item.path.absolute() if item.path is not None else None
         if item.remote is not None:
             _check_object(item)
-        captures.append(CaptureSource(item.name, path, item.size, item.refusal, member, item.remote, item.stamp))
+        captures.append(
+            CaptureSource(item.name, path, item.size, item.refusal, member, item.remote, item.stamp, item.is_unsorted)
+        )
     return tuple(captures)
 
 

@@ -9,7 +9,7 @@ from auditor.audit import chosen
 from auditor.audit.before import Confine, ceiling_of, check_out
 from auditor.audit.progress import CAPTURES, INPUTS, WRITING, Progress
 from auditor.border.urls import url_of
-from auditor.errors import InputError, shown
+from auditor.errors import InputError, OutOfOrderError, shown
 from auditor.options import Options, OptionValues, PathLike, merged, takes_options
 from auditor.report.audit import Audit
 
@@ -113,10 +113,22 @@ def audit_inputs(
             if confine is not None and options.scheduler is None:  # a cluster is spoken to by TCP
                 _prepare(inputs, brought.options, confine)
             with earlier(brought.options) as before:
-                return _read(inputs, brought, live, before, meanwhile, progress or Progress(), block_bytes)
+                progress = progress or Progress()
+                try:
+                    return _read(inputs, brought, live, before, meanwhile, progress, block_bytes)
+                except OutOfOrderError as error:
+                    inputs = _anew(inputs, str(error), options)
+                return _read(inputs, brought, live, None, None, progress, block_bytes)
     finally:
         for item in inputs:
             item.forget()
+
+
+def _anew(inputs: "list[Input]", name: str, options: Options) -> "list[Input]":
+    """The same inputs, to be read from their beginnings, since packets of one come too late to be put in order at once."""
+    if options.say is not None:
+        options.say(f"{name}: its packets are not in the order of time; all is read anew, in that order")
+    return [item if item.is_stream else item.anew() for item in inputs]
 
 
 def _prepare(inputs: "list[Input]", options: Options, confine: Confine) -> None:

@@ -43,6 +43,7 @@ class Input:
     is_hashed: bool = True
     is_done: bool = False  # it was read to its end, or as far as it can be, or is not to be read
     is_skipped: bool = False  # it holds nothing of the time that is audited
+    is_unsorted: bool = False  # its packets may be out of order by more than shows while it is read
     refusal: str | None = None  # why it cannot be read, where that shows before it is opened
     spool: "Spool | None" = field(default=None, repr=False)  # where a stream is kept, to be read again
     digest: Digested | KnownInput | None = field(default=None, repr=False)
@@ -147,6 +148,10 @@ class Input:
             return Input(self.name, self.path, member=self.member, size=self.size, is_hashed=is_hashed)
         file = self.spool.again() if self.spool is not None else None
         return Input(self.name, stream=file, is_hashed=False) if file is not None else None
+
+    def anew(self) -> "Input":
+        """The same input, to be audited from its beginning, with packets that may be in any order."""
+        return replace(self, is_unsorted=True, is_done=False, is_skipped=False, digest=None, stopped=False, _read=None)
 
     def ends(self, head: int, tail: int) -> tuple[bytes, bytes] | None:
         """The first and the last bytes of a file; None of what is no file of its own."""

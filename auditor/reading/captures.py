@@ -124,6 +124,17 @@ def _copies(count: int, *, is_alone: bool) -> str:
     return f"{what}, and {agreed(count, 'counts', 'count')} once"
 
 
+def _order(counted: CaptureCounts) -> Iterable[str]:
+    """How far the packets are from the order of time, and what was done about it."""
+    steps = counted.steps
+    if steps.count:
+        are = agreed(steps.count, "packet is earlier than one before it", "packets are earlier than ones before them")
+        seconds = f"{steps.most / 1e9:,.6f}".rstrip("0").rstrip(".")
+        words = f"{steps.count} {are}, by {seconds} s at most (frame {steps.frame})"
+        late = f"{counted.late} of them came too late for that (reordercap puts all in order)"
+        yield f"{words}: they are audited in the order of time" + (f", but {late}" if counted.late else "")
+
+
 def _reports(counted: CaptureCounts) -> Iterable[str]:
     """What was done about what switches and routers report of traffic."""
     c = counted.counters
@@ -183,6 +194,7 @@ def _warnings(item: Input, counted: CaptureCounts, odd: Iterable[str]) -> Iterab
     yield from odd
     yield from counted.warnings
     yield from _about_packets(counted)
+    yield from _order(counted)
     if item.was_changed():
         yield f"was written to while it was read: the results cover its first {counted.bytes} {agreed(counted.bytes, 'byte')}"
     if c[S.DUPLICATES]:
@@ -193,6 +205,9 @@ def _warnings(item: Input, counted: CaptureCounts, odd: Iterable[str]) -> Iterab
     if correction(counted.offset):
         assert counted.offset is not None
         yield f"its clock is {counted.offset / 1e9:+.3f} s ahead of that of captures before it, which is taken off its times"
+    if counted.unsure is not None:
+        what = "its clock is ahead, or they came again: nothing decides, and its times stay as they are"
+        yield f"packets of captures before it are in it {counted.unsure / 1e9:+.3f} s later: {what}"
     if counted.apart is not None and counted.apart >= LONG_GAP:
         seconds = counted.apart / 1e9
         yield f"begins {seconds:,.0f} s after the captures before it end: is one missing, or is it another network (--apart)?"

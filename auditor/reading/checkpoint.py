@@ -24,10 +24,11 @@ from auditor.flows.limits import Limits
 from auditor.flows.room import new_tallies
 from auditor.machine import packed
 from auditor.reading import kept, kept_control, snapshot
-from auditor.reading.decoding import PLACES, OpenCapture
+from auditor.reading.blocks import PLACES, OpenCapture
 from auditor.reading.events import Checkpoint
 from auditor.reading.samples import Samples
-from auditor.reading.sources import NEVER, SKIPPED, FirstPackets, Source, ordered
+from auditor.reading.sources import SKIPPED, FirstPackets, Source, ordered
+from auditor.reading.time_order import NEVER
 from auditor.reading.window import Window
 
 CHECKPOINT = "checkpoint"  # kind of record

@@ -2,10 +2,14 @@
 
 Both sides of a router, the two ends of a line, the machines of a cluster: each has its own clock. Where several packets lie
 in two captures, and the differences of their time stamps agree, that is the difference of the clocks, and the way between.
+
+One clock may give the same picture: a network that repeats everything, a mirror that is late. What such a clock would not
+show decides (packets at both times in one capture, captures of the same time, differences of several captures that add up);
+where nothing does, no time is corrected, and it is said.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +21,15 @@ MOST_ALIKE = 8  # captures of one place that are compared; a network is mirrored
 FEWEST_ALIKE, SHARE = 8, 0.9
 NO_CODE = np.iinfo(np.uint64).max
 CORRECTED = 5_000_000  # nanoseconds; a smaller difference may as well be the way between two points
+# A smaller one is not corrected where the captures are of different times: copies are known again without (``flows.copies``).
+DECIDED = 150_000_000
+
+
+class Offsets(NamedTuple):
+    """By how much the clock of each of some captures is ahead, and by how much it may be, though nothing decides that."""
+
+    known: list[int | None]
+    unsure: list[int | None]
 
 
 def correction(offset: int | None) -> int:
@@ -26,7 +39,7 @@ def correction(offset: int | None) -> int:
 
 def clock_offsets(
     beginnings: Sequence[tuple[int, Array]], last: Callable[[int], int | None] = lambda _: None
-) -> list[int | None]:
+) -> Offsets:
     """By how much each capture's clock is ahead; None where that does not show.
 
     ``beginnings``: of each capture the time of its first packet, and what its packets are known again by; ``last``: the
@@ -44,16 +57,41 @@ def clock_offsets(
         first = beginnings[k][0], int(marks[k]["code"].min(initial=NO_CODE))
         begin[point] = min(begin.get(point, first), first)
     order = sorted(begin, key=begin.__getitem__)
+    nothing: list[int | None] = [None] * len(beginnings)
     if len(order) < 2:
-        return [None] * len(beginnings)
+        return Offsets(nothing, nothing)
     pairs = _differences(marks, point_of)
     offsets: dict[int, int] = {}
+    unsure: dict[int, int] = {}
     for number, point in enumerate(order):
         agreed = [(*pairs[other, point], other) for other in order[:number] if (other, point) in pairs]
-        if agreed:
-            _, offset, other = max(agreed, key=lambda one: one[:2])
-            offsets[point] = offset + offsets.get(other, 0)
-    return [offsets.get(point) for point in point_of]
+        if not agreed:
+            continue
+        _, offset, other = max(agreed, key=lambda one: one[:2])
+        if CORRECTED <= abs(offset) < DECIDED and not _overlap(marks, point_of, (other, point), last):
+            unsure[point] = offset + unsure.get(other, offsets.get(other, 0))
+        else:
+            offsets[point] = offset + unsure.get(other, offsets.get(other, 0))
+    if not _add_up(pairs, offsets | unsure):
+        offsets, unsure = {}, offsets | unsure
+    return Offsets([offsets.get(point) for point in point_of], [unsure.get(point) for point in point_of])
+
+
+def _overlap(
+    marks: Sequence[Array], point_of: Sequence[int], pair: tuple[int, int], last: Callable[[int], int | None]
+) -> bool:
+    """Whether two points have captured at the same time, by their own clocks."""
+    captures = [[k for k, point in enumerate(point_of) if point == one and len(marks[k])] for one in pair]
+    begins = [min(int(marks[k]["time"].min()) for k in some) for some in captures]
+    earlier, begin = captures[begins.index(min(begins))], max(begins)
+    return any(int(marks[k]["time"].max()) >= begin or (last(k) or begin - 1) >= begin for k in earlier)
+
+
+def _add_up(pairs: Mapping[tuple[int, int], tuple[int, int]], offsets: Mapping[int, int]) -> bool:
+    """Whether the differences of all pairs are those of clocks: of a network that repeats itself they go in circles."""
+    return all(
+        abs(offsets.get(other, 0) - offsets.get(one, 0) - gap) <= 3 * AGREE for (one, other), (_, gap) in pairs.items()
+    )
 
 
 def _points(places: Sequence[Array]) -> list[int]:
@@ -103,9 +141,21 @@ def _is_another(marks: Sequence[Array], pair: tuple[int, int], last: Callable[[i
     most = max(np.count_nonzero((times >= both[0]) & (times <= both[1])) for times in (one["time"], then))
     if abs(middle) < CORRECTED or np.count_nonzero(np.abs(gaps - middle) <= AGREE) < SHARE * most:
         return False
+    if any(_repeats(marks[k], abs(middle)) for k in pair):
+        return False
     earlier, later = sorted(pair, key=lambda k: int(marks[k]["time"].min()))
     begin = int(marks[later]["time"].min())
     return begin <= int(marks[earlier]["time"].max()) or begin <= (last(earlier) or begin - 1)
+
+
+def _repeats(marks: Array, gap: int) -> bool:
+    """Whether a capture itself has its packets twice, so much later: the network repeats them, it is no other clock."""
+    if not np.count_nonzero(marks["time"] + (gap + AGREE) <= marks["time"].max()):
+        return False
+    some = marks[np.lexsort((marks["time"], marks["code"]))]
+    apart = some["time"][1:] - some["time"][:-1]
+    again = np.count_nonzero((some["code"][1:] == some["code"][:-1]) & (np.abs(apart - gap) <= AGREE))
+    return bool(2 * again >= np.count_nonzero(marks["time"] + (gap + AGREE) <= marks["time"].max()))
 
 
 def _once(marks: Array, places: Array) -> Array:
@@ -121,22 +171,37 @@ def _differences(marks: Sequence[Array], point_of: Sequence[int]) -> dict[tuple[
     found = np.concatenate(marks)
     point = np.repeat(point_of, [len(one) for one in marks])
     order = np.lexsort((point, found["code"]))
-    code, time, point = found["code"][order], found["time"][order], point[order]
+    code, time, point, place = found["code"][order], found["time"][order], point[order], found["place"][order]
     same = code[1:] == code[:-1]
     twice = same & (point[1:] == point[:-1])
     # A packet that one point has twice says nothing: which of them the other point has is not known.
     alone = ~(np.append(twice, False) | np.append(False, twice))
     both = np.flatnonzero(same & alone[1:] & alone[:-1])
-    gaps: dict[tuple[int, int], list[int]] = {}
-    for one, other, gap in zip(
-        point[both].tolist(), point[both + 1].tolist(), (time[both + 1] - time[both]).tolist(), strict=True
-    ):
-        gaps.setdefault((one, other), []).append(gap)
+    gaps: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    columns = point[both], point[both + 1], time[both + 1] - time[both], place[both]
+    for one, other, gap, at in zip(*(column.tolist() for column in columns), strict=True):
+        gaps.setdefault((one, other), []).append((gap, at))
     agreed: dict[tuple[int, int], tuple[int, int]] = {}
     for (one, other), some in gaps.items():
-        some.sort()
-        middle = some[len(some) // 2]
-        if len(some) >= FEWEST and some[len(some) * 3 // 4] - some[len(some) // 4] <= 2 * AGREE:
+        middle = _agreed([gap for gap, _ in some])
+        if middle is not None and _in_each_direction(some, middle):
             agreed[one, other] = len(some), middle
             agreed[other, one] = len(some), -middle
     return agreed
+
+
+def _agreed(gaps: list[int]) -> int | None:
+    """The middle one of some differences, if they are enough and half of them lie around it."""
+    gaps.sort()
+    if len(gaps) < FEWEST or gaps[len(gaps) * 3 // 4] - gaps[len(gaps) // 4] > 2 * AGREE:
+        return None
+    return gaps[len(gaps) // 2]
+
+
+def _in_each_direction(gaps: Sequence[tuple[int, int]], middle: int) -> bool:
+    """Whether packets of each place, so of each direction, say the same: a queue between two points delays one of them."""
+    by_place: dict[int, list[int]] = {}
+    for gap, place in gaps:
+        by_place.setdefault(place, []).append(gap)
+    of_each = [sorted(some)[len(some) // 2] for some in by_place.values() if len(some) >= FEWEST]
+    return all(abs(one - middle) <= 2 * AGREE for one in of_each)

@@ -100,9 +100,11 @@ def list_reports(block: Bytes, packets: PacketRows, found: NDArray[np.int64]) ->
 
 
 @kernel(Layout(PACKET), int)
-def latest(packets: PacketRows, before: int) -> int:
-    """The latest time of packets, and of ``before``."""
-    time = before
+def latest(packets: PacketRows, before: int) -> tuple[int, int]:
+    """The latest time of packets, and of ``before``; and how many of them are earlier than what is before them."""
+    time, earlier = before, 0
     for i in range(packets.size):
+        if np.int64(packets[i].time) < time:
+            earlier += 1
         time = max(time, np.int64(packets[i].time))
-    return time
+    return time, earlier

@@ -1,9 +1,6 @@
 """Captures decoded block by block: each by itself, before their packets are put in order of time."""
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,154 +9,104 @@ from auditor.capture.pcap import DAMAGED, FULL, SPECIAL
 from auditor.capture.reader import SMALLEST_BLOCK, Reader, new_buffer
 from auditor.decode import frames
 from auditor.decode.packet import PACKET
-from auditor.errors import InputError
+from auditor.errors import InputError, OutOfOrderError
 from auditor.flows import state as S
-from auditor.reading import counting, scan, secrets
-from auditor.reading.aggregates import LaterFrames, aggregated
+from auditor.reading import counting, scan, secrets, time_order
+from auditor.reading.aggregates import aggregated
+from auditor.reading.blocks import Block, Blocks, OpenCapture, make_finer, nothing
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
-from auditor.reading.sources import NEVER, Source
+from auditor.reading.sources import Source
+from auditor.reading.time_order import NEVER, Run, in_order, merged, placed
 
-BYTES_A_PACKET = (
-    128  # of a block, for which it has room for one: a decoded one is 222 bytes. Of more, some are left for the next
-)
 CANNOT_BE_FOLLOWED = "a packet that cannot be followed (please report it)"
 FEW = 8  # captures that are open at one time; where there are more each has a smaller block
 SMALLER = 8  # times
-PLACES = ("begin", "position", "end", "payload")  # fields of a packet that are places in its block
 
 
-@dataclass(eq=False, repr=False)
-class Block:
-    """Bytes of captures and the packets decoded from them."""
+class Place(NamedTuple):
+    """Of an open capture its place among all that are read as one, how many others are open, and which run of it it is.
 
-    buffer: S.Array
-    packets: S.Array
-    count: int = 0
-    fragments: int = 0
-    about_network: int = 0  # packets of ARP, LLDP, ICMP and the like
-    reader: Reader | None = None  # by which the buffer was filled: it may be hashed yet
-    data: S.Array = field(init=False)  # what the packets lie in: the buffer, with datagrams from fragments behind it
+    ``prompt``: its packets are wanted as soon as they are there.
+    """
 
-    def __post_init__(self) -> None:
-        self.data = self.buffer
-
-    def add(self, further: LaterFrames) -> None:
-        """Put frames of aggregates behind the first one of each."""
-        count = self.count + len(further.rows)
-        if count > len(self.packets):
-            self.packets = np.concatenate([self.packets[: self.count], S.packets(count - self.count)]).view(np.recarray)
-        packets = self.packets.view(np.ndarray)
-        order = np.argsort(np.concatenate([np.arange(self.count), further.behind]), kind="stable")
-        packets[:count] = np.concatenate([packets[: self.count], further.rows])[order]
-        self.count = count
-        self.fragments += further.fragments
-        self.about_network += further.about_network
-
-    def clear(self) -> None:
-        """Nothing is in it any more."""
-        self.count = self.fragments = self.about_network = 0
-
-    def area(self, begin: int, end: int) -> tuple[int, int]:
-        """Where in the buffer the bytes of some packets are."""
-        first, last = self.packets[begin], self.packets[end - 1]
-        return int(first.begin), int(last.begin) + int(last.captured)
-
-    def copied(self, begin: int, end: int, at: int) -> S.Array:
-        """Some packets, as they are where their bytes begin ``at`` a place in another buffer."""
-        packets = self.packets.view(np.ndarray)[begin:end].copy()
-        moved = at - int(self.packets[begin].begin)
-        for name in PLACES:
-            packets[name] += moved
-        packets["fragment"] += np.where(packets["fragment"] != 0, moved, 0)
-        return packets
-
-    def put(self, packets: S.Array) -> None:
-        """Add packets whose bytes are in the buffer, behind those that it has."""
-        self.packets.view(np.ndarray)[self.count : self.count + len(packets)] = packets
-        self.count += len(packets)
-        self.fragments += int(np.count_nonzero(packets["fragment"]))
-        self.about_network += 1  # some of them, perhaps
-
-
-@dataclass(eq=False, repr=False)
-class OpenCapture:
-    """Where a capture is read: how, and its packets that are decoded and not handed on yet, with their bytes."""
-
-    values: Mapping[str, Any]
-    packets: S.Array
-    data: S.Array
-
-
-class Blocks:
-    """The blocks that are not in use, by their size."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._free: dict[int, deque[Block]] = {}
-
-    def take(self, size: int) -> Block:
-        """A block of at least that size."""
-        size = max(size, SMALLEST_BLOCK)
-        try:
-            block = self._free.setdefault(size, deque()).popleft()
-        except IndexError:
-            return Block(new_buffer(size), S.packets(max(1024, size // BYTES_A_PACKET)))
-        if block.reader is not None:
-            block.reader.release(block.buffer)
-            block.reader = None
-        block.clear()
-        return block
-
-    def give(self, block: Block) -> None:
-        """A block that nobody uses any more; one that had to grow is forgotten."""
-        size = len(block.buffer)
-        if size in self._free:
-            self._free[size].append(block)
+    number: int
+    others: int
+    run: Run | None = None
+    prompt: bool = False
 
 
 class Cursor:
-    """A capture that is open: packets of it that are decoded, and how many of them were handed on."""
+    """A capture that is open, or a run of one: packets of it that are decoded, and how many of them were handed on."""
 
     def __init__(
         self,
         source: Source,
         blocks: Blocks,
         numbering: Interfaces,
-        *,
-        prompt: bool,
-        few: bool,
+        place: Place,
         standing: OpenCapture | None = None,
     ) -> None:
         """``standing``: where it is read on, in a capture of which all before was read."""
-        size = blocks.size if few else blocks.size // SMALLER
+        run = place.run
+        size = blocks.size // (1 if place.others == 0 else 2 if place.others < FEW else SMALLER)
         if source.item.size is not None and source.item.size < SMALLEST_BLOCK:
             size = SMALLEST_BLOCK
+        if source.item.is_unsorted:
+            size = max(size, 4 * time_order.LOOKED_AT)
         self.source = source
-        self.number = source.number
+        self.number = place.number
         self.at = 0
         self._blocks = blocks
         self._size = size
+        self._run = run
+        self._is_last = run is None or run.end is None  # the end of the capture is in it
         self._frame = frames.first_of(source.number)
         self._before = self._latest = NEVER  # the latest time of packets before its block, and up to its end
+        self._highest = NEVER  # the latest time of all that is decoded
         self._ahead = correction(source.counted.offset)
+        self._prompt = place.prompt
         self._more = True
         self._fresh = True  # nothing of what is in the buffer was looked at
         self._ended = False
         self._keys: S.Array | None = None  # of the packets in its block, once they are asked for
         self._full = False  # there were more packets in it than the block has room for
-        self.block = blocks.take(size)
+        self._begun: Block | None = self._first_block(run)  # what is read into first
+        self._copied: Block | None = (
+            None  # its packets are in another one, but the reader may need the end of its buffer
+        )
+        self._next: Block | None = None  # decoded already, to see whether some of it comes before some of this block
+        self.block = nothing()
         try:
-            self.reader = Reader(source.item, self.block.buffer, prompt, numbering)
+            item = source.item if self._is_last else source.item.again()
+            if item is None:
+                raise InputError(f"{source.item.name}: cannot be read a second time")
+            self.reader = Reader(item, self._begun.buffer, place.prompt, numbering)
+            if run is not None and run.standing is not None:
+                self.reader.go_on(run.standing)
+                self._frame += run.before
             if standing is not None:
                 self._go_on(standing)
+            self._know_secrets()
         except BaseException:
-            blocks.give(self.block)
+            blocks.give(self._begun)
             raise
-        source.counted.notes = self.reader.notes
-        source.key_logs = self.reader.pcapng.key_logs
+        if self._is_last:
+            source.counted.notes = self.reader.notes
+            source.key_logs = self.reader.pcapng.key_logs
+        self._fresh = standing is None or self.reader.position < self.reader.stop
         if source.item.size is not None and standing is None:
             self.reader.fill()
+
+    def _first_block(self, run: Run | None) -> Block:
+        if run is None or run.size is None:
+            return self._blocks.take(self._size)
+        return Block(new_buffer(max(run.size + 1, SMALLEST_BLOCK)), S.packets(run.packets + 1))
+
+    def _know_secrets(self) -> None:
+        """Where it is read on, know the secrets before that place again."""
+        if count := self.reader.pcapng.secrets:
+            self.reader.pcapng.know(secrets.of(self.source.item, count))
 
     @property
     def key(self) -> tuple[int, int]:
@@ -183,45 +130,90 @@ class Cursor:
 
     def standing(self) -> OpenCapture | None:
         """Where it stands; None where another process could not go on there."""
-        read, left = self.reader.standing(), self.block.count - self.at
-        if read is None:
+        read = self.reader.standing()
+        if read is None or self._run is not None:
             return None
-        begin, end = self.block.area(self.at, self.block.count) if left else (0, 0)
+        packets, data = [np.zeros(0, PACKET)], [np.zeros(0, np.uint8)]
+        for block, at in ((self.block, self.at), (self._next or nothing(), 0)):
+            if at < block.count:
+                begin, end = block.area(at, block.count)
+                packets.append(block.copied(at, block.count, sum(map(len, data))))
+                data.append(block.buffer[begin:end])
         values = {
-            "number": self.number,
+            "number": self.source.number,
             "frame": self._frame,
-            "times": [self._before, self._latest],
+            "times": [self._before, self._latest, self._highest],
             "outside": self.source.counted.outside,
             "reader": read,
+            "next": 0 if self._next is None else self._next.count,
         }
-        packets = self.block.copied(self.at, self.block.count, 0) if left else np.zeros(0, PACKET)
-        return OpenCapture(values, packets, self.block.buffer[begin:end].copy())
+        return OpenCapture(values, np.concatenate(packets), np.concatenate(data))
 
     def _go_on(self, standing: OpenCapture) -> None:
         """Be where another one stood. Raises InputError and OSError."""
         self.reader.go_on(standing.values["reader"])
-        if count := self.reader.pcapng.secrets:
-            self.reader.pcapng.know(secrets.of(self.source.item, count))
         self._frame = int(standing.values["frame"])
-        self._before, self._latest = map(int, standing.values["times"])
-        self._fresh = self.reader.position < self.reader.stop
-        if len(standing.packets):
-            block = self._blocks.take(self._size)
-            if len(standing.packets) > len(block.packets) or len(standing.data) > len(block.buffer):
-                block = Block(new_buffer(len(standing.data)), S.packets(len(standing.packets)))
-            block.buffer[: len(standing.data)] = standing.data
-            block.put(standing.packets)
-            self.block = block
+        self._before, self._latest, self._highest = map(int, standing.values["times"])
+        count = int(standing.values["next"])
+        first = len(standing.packets) - count
+        if first:
+            self.block = placed(standing.data, standing.packets[:first], about_network=1)
+        if count:
+            self._next = placed(standing.data, standing.packets[first:], about_network=1)
 
-    def load(self) -> bool:
-        """Decode the packets that come next, when all before them were handed on; False where there are none."""
-        self.block.clear()
+    def load(self, reached: int = NEVER) -> bool:
+        """Decode the packets that come next, when all before them were handed on; False where there are none.
+
+        ``reached``: up to which time packets of all captures were handed on. Raises OutOfOrderError.
+        """
+        self._blocks.give(self.block)
+        self.block, self._next = self._next or self._decoded(), None
         self.at, self._keys = 0, None
+        if self._more and self.block.count and self._may_go_back:
+            self._look_ahead()
+        if not self._more:
+            self._end()
+        if self.block.count:
+            self._before = self._latest
+            self._latest = max(self._latest, int(self.block.packets["time"][self.block.count - 1]))
+            self._check_order(max(self._before, reached))
+        return self.block.count > 0
+
+    @property
+    def _may_go_back(self) -> bool:
+        """Whether packets may come before some of the block before theirs.
+
+        Not before that has shown in a block, where reading can begin anew: a block that waits leaves the processor's cache.
+        """
+        if self._prompt:
+            return False
+        return self.source.item.is_unsorted or self.source.item.is_stream or self.source.counted.steps.count > 0
+
+    def _look_ahead(self) -> None:
+        """See whether packets that come next have to come before some of this block."""
+        coming = self._decoded()
+        if not coming.count:
+            self._blocks.give(coming)
+        elif coming.packets["time"][0] >= self.block.packets["time"][self.block.count - 1]:
+            self._next = coming
+        else:
+            both = self.block, coming
+            self.block, self._next = merged(*both)
+            self._blocks.give(both[0])
+            if self._copied is None:
+                self._copied = coming
+
+    def _decoded(self) -> Block:
+        """The next block, with its packets in the order of time; none are in it at the end."""
+        block, self._begun = self._begun or self._blocks.take(self._size), None
+        block.reader = self.reader
         try:
-            while self._more and not self.block.count:
-                self._decode()
+            while self._more and not block.count:
+                self._decode(block)
+                if self._run is not None:
+                    self._keep_run(self._run, block)
                 if self.source.window:
-                    self._leave_out()
+                    self._leave_out(block)
         except IndexError:  # a bounds check of a kernel: a fault of ours, but what was read before it is not lost
             self.reader.notes.fault(CANNOT_BE_FOLLOWED, self.reader.offset + self.reader.position)
             self._more = False
@@ -232,19 +224,39 @@ class Cursor:
             self.source.failure = str(error)
             self._more = False
         if self.reader.names_interfaces:
-            name_interfaces(self.reader, self.block.buffer, self.block.packets[: self.block.count])
+            name_interfaces(self.reader, block.buffer, block.packets[: block.count])
         if self._ahead:
-            self.block.packets["time"][: self.block.count] -= self._ahead
-        if not self._more:
-            self._end()
-        if self.block.count:
-            self._before = self._latest
-            self._latest = counting.latest(self.block.packets[: self.block.count], self._before)
-        return self.block.count > 0
+            block.packets["time"][: block.count] -= self._ahead
+        if self._copied is not None:
+            self._blocks.give(self._copied)
+            self._copied = None
+        return self._sorted(block)
 
-    def _decode(self) -> None:
-        """List what is in the buffer, or read on."""
-        reader, block = self.reader, self.block
+    def _sorted(self, block: Block) -> Block:
+        """A block that was decoded, with its packets in the order of time."""
+        packets, before = block.packets[: block.count], self._highest
+        self._highest, earlier = counting.latest(packets, before)
+        if not earlier:
+            return block
+        if self._run is None:
+            self.source.counted.steps.note(packets, before)
+        if np.all(packets["time"][1:] >= packets["time"][:-1]):
+            return block
+        self._copied = block
+        return in_order(block)
+
+    def _check_order(self, reached: int) -> None:
+        """See whether packets come too late: others that come behind them were handed on."""
+        times = self.block.packets["time"][: self.block.count]
+        if times[0] >= reached:
+            return
+        if self.source.is_strict and self._run is None:
+            raise OutOfOrderError(self.source.item.name)
+        self.source.counted.late += int(np.count_nonzero(times < reached))
+
+    def _decode(self, block: Block) -> None:
+        """List what is in the buffer, or read on, into a block."""
+        reader = self.reader
         if not self._fresh:
             more = reader.fill(block.buffer)
             block.buffer = reader.buffer
@@ -283,25 +295,33 @@ class Cursor:
             reader.ended()
             self._more = False
 
-    def _leave_out(self) -> None:
+    def _keep_run(self, run: Run, block: Block) -> None:
+        """Let the packets go that are of other runs of the capture."""
+        first = frames.first_of(self.source.number)
+        numbers = block.packets["frame"][: block.count] - first
+        inside = numbers >= run.begin
+        if run.end is not None:
+            inside &= numbers < run.end
+            self._more = self._more and self._frame - first < run.end - 1
+        block.keep(np.flatnonzero(inside))
+
+    def _leave_out(self, block: Block) -> None:
         """Let the packets go that are not of the time which is audited."""
-        packets = self.block.packets.view(np.ndarray)
-        inside = np.flatnonzero(self.source.window.holds(packets["time"][: self.block.count]))
-        self.source.counted.outside += self.block.count - len(inside)
-        packets[: len(inside)] = packets[inside]
-        self.block.count = len(inside)
+        inside = np.flatnonzero(self.source.window.holds(block.packets["time"][: block.count]))
+        self.source.counted.outside += block.count - len(inside)
+        block.keep(inside)
 
     def hand_over(self) -> Block:
-        """Its block, whole; the next packets are decoded into another one."""
-        block, self.block = self.block, self._blocks.take(self._size)
-        block.reader = self.reader
+        """Its block, whole; the next packets are in another one."""
+        block, self.block = self.block, nothing()
         self.at, self._keys = 0, None
         return block
 
     def _end(self) -> None:
         """Close the file: of many that overlap, few need to be open at one time."""
         if not self._ended:
-            self.source.ended(self.reader)
+            if self._is_last:
+                self.source.ended(self.reader)
             self.reader.close()
             self._ended = True
 
@@ -309,10 +329,3 @@ class Cursor:
         """Nothing more is read of it."""
         self._end()
         self._blocks.give(self.block)
-
-
-def make_finer(packets: S.Array, first: int) -> None:
-    """Packets that begin behind ``first`` have nanoseconds where microseconds were read."""
-    times = packets["time"]
-    seconds, rest = np.divmod(times, 1_000_000_000)
-    packets["time"] = np.where(packets["begin"] > first, seconds * 1_000_000_000 + rest // 1000, times)

@@ -171,7 +171,7 @@ class Reading:
             sources, tallies, control, state = onward.sources, onward.tallies, onward.control, onward.state
         else:
             known: dict[str, FirstPackets] | None = None if self._pace is None or self._apart else {}
-            sources, tallies = ordered(inputs, known=known, window=self._window)
+            sources, tallies = ordered(inputs, known=known, window=self._window, is_strict=not self.prompt)
             control = Control(self._facts, captures=[source.item.name for source in sources])
         merging = Merging(
             [source for source in sources if not source.skipped],

@@ -24,6 +24,7 @@ from auditor.machine import packed
 from auditor.reading import kept_control
 from auditor.reading.events import Batch, RequestsFound
 from auditor.reading.sources import SKIPPED, CaptureCounts, Source
+from auditor.reading.time_order import Steps
 
 BATCH, CONTROL, SOURCES = "batch of flows", "control", "sources"  # kinds of files
 LAYOUTS = {
@@ -46,7 +47,7 @@ FRAMES = {
 # Numbers that are counted of a capture besides its tallies.
 PLAIN = (
     *("flows", "handshakes", "apart", "offset", "samples", "samples_left_out", "outside"),
-    *("dropped", "secrets", "bytes", "evicted", "forgotten"),
+    *("dropped", "secrets", "bytes", "evicted", "forgotten", "late", "unsure"),
 )
 
 
@@ -207,6 +208,7 @@ def counted_values(source: Source) -> dict[str, Any]:
         "left_out": dict(counted.left_out),
         "warnings": list(counted.warnings),
         "notes": asdict(counted.notes),
+        "steps": asdict(counted.steps),
         "fragments": asdict(counted.fragments),
     }
 
@@ -229,7 +231,11 @@ def sources_of(listed: Any, tallies: S.Array, inputs: Mapping[str, Input]) -> It
 
 def _source(one: Any, counters: S.Array, inputs: Mapping[str, Input]) -> Source:
     counted = CaptureCounts(
-        counters, notes=Notes(**one["notes"]), fragments=Counts(**one["fragments"]), **one["counted"]
+        counters,
+        notes=Notes(**one["notes"]),
+        steps=Steps(**one["steps"]),
+        fragments=Counts(**one["fragments"]),
+        **one["counted"],
     )
     counted.interfaces, counted.warnings = list(one["interfaces"]), list(one["warnings"])
     counted.left_out.update(one["left_out"])

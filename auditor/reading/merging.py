@@ -22,17 +22,21 @@ from auditor.decode.packet import FRAME_SEEN, RECENT, RECENT_PACKET
 from auditor.errors import InputError
 from auditor.flows import state as S
 from auditor.reading import copies, counting, scan
+from auditor.reading.blocks import BYTES_A_PACKET, Block, Blocks, OpenCapture
 from auditor.reading.capture_queue import CaptureQueue
 from auditor.reading.checkpoint import CheckpointPace, DecoderState, ResumedCheckpoint, Seen, border
-from auditor.reading.decoding import BYTES_A_PACKET, FEW, Block, Blocks, Cursor, OpenCapture
+from auditor.reading.clocks import correction
+from auditor.reading.decoding import Cursor, Place
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
+from auditor.reading.time_order import MOST_RUNS, NEVER, Run
 
 DATAGRAM_LAYOUT = np.array([DATAGRAMS, *[0] * 7], np.int64)
 WHOLE = 1024  # packets of a block that goes on as it is: fewer are gathered
 MOST_PENDING = 64 << 20  # bytes of packets not handed on yet, with which there is no checkpoint inside of captures
 NO_INTERFACES = np.zeros(0, INTERFACE).view(np.recarray)
 Piece = tuple[Cursor, int, int]  # packets of an open capture, from one to before another
+Coming = tuple[int, int, Source, Run | None]  # what is to be opened: from when on, its place, and what it is a run of
 
 
 class Merging:
@@ -56,10 +60,12 @@ class Merging:
         self.samples = Samples()
         self.control = control or Control(captures=[source.item.name for source in sources])
         self._sources = sources
-        self._waiting = deque(sources)
+        self._waiting = deque(_coming(sources))
         self._stopped = stopped or threading.Event()
         self._prompt = prompt
         self._alone = len(sources) == 1
+        self._in_runs = any(source.runs for source in sources)
+        self._reached = NEVER  # up to which time packets were handed on
         self._tallies = tallies
         self._seen = S.records(RECENT + 1, RECENT_PACKET)
         self._frames = S.records(RECENT, FRAME_SEEN)
@@ -72,8 +78,8 @@ class Merging:
         self._begun: list[tuple[Source, ResumedCheckpoint]] = []  # captures that were read before, or a part of them
         if resumed is not None:
             self._seen, self._frames = resumed.decoding(self.fragments, self.interfaces, self.samples)
-            while self._waiting and self._waiting[0].number < len(resumed.names):
-                self._begun.append((self._waiting.popleft(), resumed))
+            while self._waiting and self._waiting[0][2].number < len(resumed.names):
+                self._begun.append((self._waiting.popleft()[2], resumed))
         self._done: queue.Queue[Block | DecoderState | BaseException | None] = queue.Queue(1)
         self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
 
@@ -123,7 +129,7 @@ class Merging:
         """Piece after piece until the captures are at their ends."""
         for source, resumed in self._begun:
             if (standing := resumed.standing(source.number)) is not None:
-                self._open_one(source, standing)
+                self._open_one(source, source.number * MOST_RUNS, standing=standing)
         self._go_on(self._open)
         while not self._stopped.is_set() and not self._left.is_set():
             self._begin()
@@ -132,6 +138,7 @@ class Merging:
             border = self._open.border
             some = self._open.until(border)
             self._take([_until(cursor, border) for cursor in some])
+            self._reached = max(self._reached, border[0])
             if self._pace is not None and self._pace.is_due_inside:
                 self._reach_inside(self._pace)
             self._go_on(some)
@@ -143,19 +150,21 @@ class Merging:
         """Open the captures that begin before what is known of those that are open."""
         while self._waiting:
             first = self._waiting[0]
-            if self._open and (first.first, first.number) > self._open.border:
+            if self._open and first[:2] > self._open.border:
                 return
             self._waiting.popleft()
             if self._waiting:
-                self._waiting[0].item.prepare()
-            if (cursor := self._open_one(first)) is not None:
+                self._waiting[0][2].item.prepare()
+            if (cursor := self._open_one(first[2], first[1], first[3])) is not None:
                 self._load(cursor)
 
-    def _open_one(self, source: Source, standing: OpenCapture | None = None) -> Cursor | None:
-        """Open a capture; ``standing``: where it is read on. None where it cannot be read."""
-        few = len(self._open) < FEW
+    def _open_one(
+        self, source: Source, number: int, run: Run | None = None, standing: OpenCapture | None = None
+    ) -> Cursor | None:
+        """Open a capture; ``number``: its place; ``standing``: where it is read on. None where it cannot be read."""
+        place = Place(number, len(self._open), run, prompt=self._prompt)
         try:
-            cursor = Cursor(source, self._blocks, self.interfaces, prompt=self._prompt, few=few, standing=standing)
+            cursor = Cursor(source, self._blocks, self.interfaces, place, standing)
         except InputError as error:
             source.failure, source.item.is_done = str(error), True
         except OSError as error:
@@ -167,7 +176,7 @@ class Merging:
 
     def _reach_border(self, pace: CheckpointPace) -> None:
         """No capture is open: tell what is remembered, where that is wanted."""
-        if not self._waiting or pace.is_due:
+        if not self._waiting or (pace.is_due and not self._in_runs):
             self._tell(pace, [])
 
     def _reach_inside(self, pace: CheckpointPace) -> None:
@@ -182,7 +191,7 @@ class Merging:
         if any(source.failure is not None and source.counted.counters[S.PACKETS] for source in self._sources):
             return
         self._flush()
-        reached = self._waiting[0].number if self._waiting else len(self._tallies)
+        reached = self._waiting[0][2].number if self._waiting else len(self._tallies)
         network = self.control, self.fragments, self.interfaces, self.samples
         seen = Seen(self._seen, self._frames, self._tallies[:reached], alone=self._alone)
         self._put(border(seen, *network, standing, is_last=not self._waiting and not standing))
@@ -190,7 +199,7 @@ class Merging:
 
     def _load(self, cursor: Cursor) -> None:
         """The next packets of a capture, or its end."""
-        if cursor.load():
+        if cursor.load(self._reached):
             self._open.note(cursor)
         else:
             self._open.remove(cursor)
@@ -269,6 +278,17 @@ class Merging:
         if reports:
             block.data, block.count = self.samples.add(block.data, block.packets, block.count)
         self._put(block)
+
+
+def _coming(sources: Sequence[Source]) -> list[Coming]:
+    """What is to be opened, in order: captures, and runs of them."""
+    coming: list[Coming] = []
+    for source in sources:
+        runs: Sequence[Run | None] = source.runs or (None,)
+        for k, run in enumerate(runs):
+            first = source.first if run is None else run.first - correction(source.counted.offset)
+            coming.append((first, source.number * MOST_RUNS + k, source, run))
+    return sorted(coming, key=lambda one: one[:2])
 
 
 def _until(cursor: Cursor, border: tuple[int, int]) -> Piece:

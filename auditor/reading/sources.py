@@ -20,9 +20,9 @@ from auditor.flows import state as S
 from auditor.flows.room import new_tallies
 from auditor.reading import copies, scan
 from auditor.reading.clocks import clock_offsets, correction
+from auditor.reading.time_order import NEVER, Run, Steps, runs_of
 from auditor.reading.window import Span, Window, last_times, outside
 
-NEVER = np.iinfo(np.int64).min  # before all packets: when a capture begins of which nothing is known
 SKIPPED = "skipped"  # what the status of a capture is that was not read
 LOOKED_AT = 512  # packets at a capture's beginning
 LOOKED_AT_BYTES = LOOKED_AT * 512
@@ -42,6 +42,7 @@ class CaptureCounts:
     handshakes: int = 0
     apart: int | None = None  # nanoseconds from the end of all before it to its beginning, below 0 where they overlap
     offset: int | None = None  # nanoseconds by which its clock is ahead of that of captures before it, where that shows
+    unsure: int | None = None  # by how many it may be ahead: it is not corrected
     samples: int = 0  # packets that sFlow's reports have, and those of them that there was no room for
     samples_left_out: int = 0
     outside: int = 0  # packets that are not of the time that was asked for
@@ -50,6 +51,8 @@ class CaptureCounts:
     bytes: int = 0
     evicted: int = 0  # flows that began in it and were ended early
     forgotten: int = 0  # answers of the DNS and facts of the network that were let go, with the first capture of all
+    steps: Steps = field(default_factory=Steps)  # how far its packets are from the order of time
+    late: int = 0  # packets that could not be put in order
     left_out: Counter[str] = field(default_factory=Counter)
     warnings: list[str] = field(default_factory=list)
 
@@ -78,6 +81,8 @@ class Source:
     failure: str | None = None  # why it could not be read, or no further
     window: Window = field(default_factory=Window)  # the packets of it that are audited
     skipped: bool = False  # none of them: it is not read
+    runs: Sequence[Run] = ()  # where it is read as several
+    is_strict: bool = False  # it can be read anew, as such
 
     def ended(self, reader: Reader) -> None:
         """Take over what reading it has shown; all its bytes count, also those behind damage."""
@@ -134,7 +139,7 @@ class Beginnings:
                 marks = self._marks[: copies.describe_packets(reader.buffer, packets, self._marks)]
                 times = packets["time"]
                 key_logs = reader.pcapng.key_logs
-                return FirstPackets(int(times[0]), int(times.max()), key_logs, np.array(marks), reader.notes)
+                return FirstPackets(int(times.min()), int(times.max()), key_logs, np.array(marks), reader.notes)
             if ended == SPECIAL and reader.special():
                 continue
             if reader.notes.status != "complete" or not reader.fill():
@@ -170,13 +175,16 @@ def ordered(
     offsets: Mapping[str, int] | None = None,
     known: Mapping[str, FirstPackets] | None = None,
     window: Window | None = None,
+    *,
+    is_strict: bool = False,
 ) -> tuple[list[Source], S.Array]:
     """The captures in the order of their packets, and the array in which what is counted of each is.
 
     Where first packets have the same time, the captures that end sooner come first; names decide only what times leave
     open. ``offsets``: by how much the clock of each is ahead, where that is known already. ``known``: beginnings that need
     not be looked at again; where it is given, the one of a single capture will be asked for as well. ``window``: the
-    packets that are audited; captures that hold none of them are marked.
+    packets that are audited; captures that hold none of them are marked. ``is_strict``: reading may begin anew where
+    packets come too late.
     """
     window = window or Window()
     is_looked_at = len(inputs) > 1 or known is not None or bool(window)
@@ -184,10 +192,16 @@ def ordered(
     unknown = [item for item in inputs if item.name not in there] if is_looked_at else []
     seen = dict(zip((item.name for item in unknown), Beginnings().at_all(unknown), strict=True)) if unknown else {}
     beginnings = [there.get(item.name) or seen.get(item.name) or FirstPackets() for item in inputs]
-    ahead = (
-        clock_offsets([(one.first, one.marks) for one in beginnings], lambda k: last_times([inputs[k]])[0])
+    gone = {k: runs_of(item) for k, item in enumerate(inputs) if item.is_unsorted and item.name not in there}
+    for k, one in gone.items():
+        if one.first is not None:
+            beginnings[k].first = one.first
+    ahead, unsure = (
+        clock_offsets(
+            [(one.first, one.marks) for one in beginnings], lambda k: last_times([inputs[k]], at_most=False)[0]
+        )
         if offsets is None
-        else [offsets.get(item.name) for item in inputs]
+        else ([offsets.get(item.name) for item in inputs], [None] * len(inputs))
     )
 
     def key(k: int) -> tuple[Any, ...]:
@@ -199,13 +213,27 @@ def ordered(
     skipped = _outside(inputs, beginnings, window)
     sources = []
     for number, k in enumerate(sorted(range(len(inputs)), key=key)):
-        one, counted = beginnings[k], CaptureCounts(tallies[number], offset=ahead[k])
+        one, counted = beginnings[k], CaptureCounts(tallies[number], offset=ahead[k], unsure=unsure[k])
         if k in skipped:
             inputs[k].skip()
             counted.notes = replace(one.notes, status=SKIPPED)
             counted.warnings.append(f"not read, since it holds nothing of the time that was asked for: {skipped[k]}")
+        runs = gone[k].runs if k in gone else ()
+        if runs:
+            counted.steps = gone[k].steps or counted.steps
         sources.append(
-            Source(inputs[k], number, key(k)[0], counted, one, one.key_logs, window=window, skipped=k in skipped)
+            Source(
+                inputs[k],
+                number,
+                key(k)[0],
+                counted,
+                one,
+                one.key_logs,
+                window=window,
+                skipped=k in skipped,
+                runs=runs,
+                is_strict=is_strict and not inputs[k].is_unsorted and not inputs[k].is_stream,
+            )
         )
     return sources, tallies
 
@@ -234,8 +262,8 @@ def again(sources: Sequence[Source], times: tuple[int, int]) -> tuple[list[Sourc
         if source.failure is None and item is None:
             return None
         if source.failure is None and item is not None:
-            counted = replace(source.counted, counters=tallies[source.number])
-            seconds.append(Source(item, source.number, source.first, counted, window=source.window))
+            counted = replace(source.counted, counters=tallies[source.number], steps=Steps())
+            seconds.append(Source(item, source.number, source.first, counted, window=source.window, runs=source.runs))
     return seconds, tallies
 
 

@@ -70,21 +70,24 @@ class Span(NamedTuple):
     last: int | None = None
 
 
-def last_time(head: bytes, tail: bytes) -> int | None:
-    """The latest time of the packets at a file's end, by its first and last bytes; None where that does not show."""
+def last_time(head: bytes, tail: bytes, *, at_most: bool = True) -> int | None:
+    """The latest time of the packets at a file's end, by its first and last bytes; None where that does not show.
+
+    ``at_most``: it is not later than that for certain; otherwise most likely it is that.
+    """
     beginning = beginning_of(head)
     if beginning is None or beginning.lack is not None:
         return None
     if beginning.format == "pcap" and beginning.header is not None:
-        return _last_of_pcap(settled(beginning.header, head[HEADER_BYTES:])[0], tail)
+        return _last_of_pcap(settled(beginning.header, head[HEADER_BYTES:])[0], tail, at_most=at_most)
     return _last_of_pcapng(head, tail) if beginning.format == "pcapng" else None
 
 
-def _last_of_pcap(header: PcapHeader, tail: bytes) -> int | None:
+def _last_of_pcap(header: PcapHeader, tail: bytes, *, at_most: bool) -> int | None:
     """That of a pcap.
 
     Records say how long they are, not where the one before begins: every place from which records lead to the very end
-    counts, so that among them are those that are really there.
+    counts, so that among them are those that are really there. Those are most likely the ones of the longest row.
     """
     size, head = len(tail), header.record_bytes
     if size < head:
@@ -102,11 +105,19 @@ def _last_of_pcap(header: PcapHeader, tail: bytes) -> int | None:
     after = np.arange(starts) + head + captured
     is_record = (captured > 0) & (captured <= words(12)) & (after <= size) & (words(4) <= header.most_fraction)
     following[:starts] = np.where(is_record, after, size + 1)
+    after, records = following, np.zeros(size + 2, np.int64)
+    records[:starts] = is_record
     for _ in range(size.bit_length()):
+        records = records + records[following]
         following = following[following]
     begins = np.flatnonzero(following[:starts] == size)
     if not len(begins):
         return None
+    if not at_most:
+        at = int(begins[np.argmax(records[begins])])
+        while after[at] != size:
+            at = int(after[at])
+        begins = np.array([at])
     return int((words(0)[begins] * 1_000_000_000 + words(4)[begins] * header.tick).max())
 
 
@@ -153,8 +164,8 @@ def _latest(data: bytes) -> int | None:
     return None
 
 
-def last_times(inputs: Sequence[Input]) -> list[int | None]:
-    """The latest times of captures, where their ends show them."""
+def last_times(inputs: Sequence[Input], *, at_most: bool = True) -> list[int | None]:
+    """The latest times of captures, where their ends show them; see ``last_time``."""
     ends: list[tuple[bytes, bytes] | None] = [item.ends(HEAD, TAIL) for item in inputs]
     objects = [item.remote for item in inputs if item.remote is not None and item.member is None]
     if objects:
@@ -165,7 +176,7 @@ def last_times(inputs: Sequence[Input]) -> list[int | None]:
             next(pieces) if item.remote is not None and item.member is None else ends[k]
             for k, item in enumerate(inputs)
         ]
-    return [None if both is None else last_time(*both) for both in ends]
+    return [None if both is None else last_time(*both, at_most=at_most) for both in ends]
 
 
 def outside(spans: Sequence[Span], window: Window) -> dict[int, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scapy.packet import Packet
     from scapy.plist import PacketList
 
-    from auditor.reading.decoding import Block
+    from auditor.reading.blocks import Block
     from auditor.reading.merging import Merging
     from auditor.requests.cut import Wanted
 

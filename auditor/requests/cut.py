@@ -14,7 +14,7 @@ import numpy as np
 from auditor.capture.write import pcap_header, pcap_record
 from auditor.decode.packet import DECODED, TCP, UDP
 from auditor.errors import InputError
-from auditor.reading.decoding import Block
+from auditor.reading.blocks import Block
 from auditor.reading.merging import Merging
 from auditor.recognise.numbers import HTTP, QUIC, SMTP, TLS
 from auditor.tables.columns import mixed
