@@ -86,6 +86,15 @@ TEXTS = {
     " 3 ADC  192.0.2.0/30       192.0.2.2       vlan102                   0\n",
     "RouterOS 7": f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n  DAb  52.94.0.0/16     {AWS}%vlan102    20\n"
     f"1  Xs  52.94.5.0/24     {ISP}         1\n2  Is  52.94.5.0/24     {ISP}         1\n",
+    "RouterOS 6, terse": f" 0 A S  dst-address=0.0.0.0/0 gateway=192.0.2.9,{ISP} gateway-status=192.0.2.9 unreachable,{ISP} reachable via  ether2 distance=1 scope=30\n"
+    f" 1 ADb  dst-address=52.94.0.0/16 gateway={AWS} gateway-status={AWS} reachable via  vlan102 distance=20\n"
+    f" 2  Db  dst-address=52.94.0.0/16 gateway={ISP} gateway-status={ISP} reachable via  ether2 distance=200\n",
+    "RouterOS 6, detail": f"Flags: X - disabled, A - active, D - dynamic\n 0 ADS  dst-address=0.0.0.0/0 gateway={ISP} distance=1 vrf-interface=ether2\n\n"
+    f" 1 A S  ;;; guests\n        dst-address=52.94.5.0/24 gateway={ISP} distance=1\n        scope=30 routing-mark=guests\n\n"
+    f" 2 A S  ;;; to AWS\n        dst-address=52.94.0.0/16 gateway={AWS} distance=1 scope=30\n",
+    "RouterOS 7, detail": f"Flags: D - dynamic; X - disabled, I - inactive, A - active; c - connect, s - static\n   DAd   dst-address=0.0.0.0/0 routing-table=main gateway={ISP} \n"
+    f"         immediate-gw={ISP}%ether2 distance=1 vrf-interface=ether2 \n\n 0  As   dst-address=52.94.0.0/16 routing-table=main gateway={AWS} distance=1 \n\n"
+    f" 1  Is   dst-address=52.94.5.0/24 routing-table=main gateway={ISP} distance=1 \n\n 2  As   dst-address=52.94.5.0/24 routing-table=isp gateway={ISP} distance=1 \n",
     "PAN-OS": f"{PAN_OS}0.0.0.0/0            {ISP}    10     A S              ethernet1/3\n"
     f"52.94.0.0/16         {AWS}             A B        8042  ethernet1/2.102    7224\n"
     f"52.94.5.0/24         {ISP}    200      S              ethernet1/3\n",
@@ -113,6 +122,7 @@ NOWHERE = {
     "52.94.0.0/16                Blackh* Static    02d01h00m  5\n       Black Hole                                  1\n",
     "Gaia": f"{GAIA}S         0.0.0.0/0           via {ISP}, eth2, cost 0, age 23456\nS         52.94.0.0/16        is a blackhole route\n",
     "RouterOS": f"{COLUMNS}0  As  0.0.0.0/0        {ISP}         1\n1  AsB 52.94.0.0/16                   1\n",
+    "RouterOS, detail": f" 0  As   dst-address=0.0.0.0/0 routing-table=main gateway={ISP} distance=1 \n\n 1  As   ;;; never\n         dst-address=52.94.0.0/16 routing-table=main blackhole distance=1 \n",
     "PAN-OS": f"{PAN_OS}0.0.0.0/0            {ISP}    10     A S              ethernet1/3\n52.94.0.0/16         discard        10     A S\n",
     "EOS": json.dumps(
         {"vrfs": {"default": {"routes": {"0.0.0.0/0": {"vias": [{"nexthopAddr": ISP}]}, "52.94.0.0/16": {"routeAction": "drop"}}}}}
@@ -121,6 +131,12 @@ NOWHERE = {
 # Of two routes to all else that are as good as each other.
 SEVERAL = [
     f"{VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n                    Static  60   0          RD   {AWS}     GE0/0/1\n",
+    (
+        f"{VRP.partition('Dest')[0].partition('Routing')[0]}Destination/Mask    Proto  Pre  Cost         NextHop         Interface\n"
+        f"0.0.0.0/0           Static 60   0            {ISP}     Vlan20\n                                             {AWS}       Vlan102\n"
+    ),
+    f" 0 A S  dst-address=0.0.0.0/0 gateway={ISP},{AWS} distance=1\n",
+    f"   DAb + dst-address=0.0.0.0/0 routing-table=main gateway={ISP} \n         distance=20 \n\n   DAb + dst-address=0.0.0.0/0 gateway={AWS} distance=20 \n",
     f"{SR_OS}{''.join(f'0.0.0.0/0                   Remote  Static    02d01h00m  5{chr(10)}       {hop}           1{chr(10)}' for hop in (ISP, AWS))}",
     f"{GAIA}S         0.0.0.0/0           via {ISP}, eth2, cost 0, age 1\n                              via {AWS}, eth1, cost 0, age 1\n",
     f"{ROUTE_N}0.0.0.0         {AWS}       0.0.0.0         UG    100    0        0 eth1\n",

@@ -52,6 +52,27 @@ TEXTS = {
     f"                    > to {AWS} via ge-0/0/1.102\n                    [BGP/170] 1d, localpref 90\n"
     f"                    > to {ISP} via ge-0/0/2.0\n\nred.inet.0: 1 destinations, 1 routes (1 active)\n\n"
     f"52.94.5.0/24       *[Static/5] 2w0d\n                    > to {ISP} via ge-0/0/2.0\n",
+    "IOS XR, backups of fast reroute": f"{CODES}{LAST}i*L2 0.0.0.0/0 [115/20] via {ISP}, 2d, Te0/0/0/2\n                [115/0] via {AWS}, 2d, Te0/0/0/1 (!)\n"
+    f"i L2 52.94.0.0/16 [115/20] via {AWS}, 2d, Te0/0/0/1\n                [115/0] via {ISP}, 2d, Te0/0/0/2 (!)\n",
+    "ASA, a default route of tunnels": f"{CODES}{LAST}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nS    0.0.0.0 0.0.0.0 [255/0] via {AWS}, inside tunneled\n"
+    f"B        52.94.0.0 255.255.0.0\n           [20/0] via {AWS}, 2d\nS        52.94.0.0 255.255.0.0\n           [255/0] via {ISP}, inside tunneled\n",
+    "AlliedWare, another VRF": f"{CODES}{LAST}S*      0.0.0.0/0 [1/0] via {ISP}, vlan20\nB       52.94.0.0/16 [20/0] via {AWS}, vlan102, 2d\n\n"
+    f"[VRF: red]\n{LAST}S*      0.0.0.0/0 [1/0] via {AWS}, vlan102\nS       52.94.5.0/24 [1/0] via {ISP}, vlan20\n",
+    "FRR, a policy's table": f"{FRR}VRF default table 254:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, 2d\n\n"
+    f"VRF default table 100:\nS>* 52.94.5.0/24 [1/0] via {ISP}, eth2, 2d\n",
+    "EOS, one VRF": f"VRF: dx\n{CODES}Gateway of last resort:\n S        0.0.0.0/0 [1/0] via {ISP}, Ethernet2\n\n B E      52.94.0.0/16 [200/0] via {AWS}, Vlan102\n",
+    "FRR, one VRF": f"{FRR}VRF dx:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, 2d\nS>* 52.94.5.0/24 [9/0] via {AWS}, eth1, 2d\n",
+    "Junos, other tables": f"inet.0: 2 destinations, 2 routes (2 active, 0 holddown, 0 hidden)\n\n0.0.0.0/0          *[Static/5] 2w\n                    > to {ISP} via ge-0/0/2.0\n"
+    f"52.94.0.0/16\n                   *[BGP/170] 2d, localpref 100\n                    > to {AWS} via ge-0/0/1.102\n\n"
+    f"inet.3: 1 destinations, 1 routes\n\n52.94.5.0/24       *[LDP/9] 2d, metric 1\n                    > to {ISP} via ge-0/0/2.0, Push 16\n\n"
+    f"mpls.0: 1 destinations, 1 routes\n\n52.94.5.0/24       *[MPLS/0] 2d\n                    > to {ISP} via ge-0/0/2.0\n",
+    "show ip bgp, another VRF": f"BGP routing table information for VRF default, address family IPv4 Unicast\n\n   Network            Next Hop            Metric     LocPrf     Weight Path\n"
+    f"*>e0.0.0.0/0          {ISP}                                      0 64999 i\n*>e52.94.0.0/16       {AWS}                                        0 7224 i\n\n"
+    f"BGP routing table information for VRF red, address family IPv4 Unicast\n\n   Network            Next Hop            Metric     LocPrf     Weight Path\n"
+    f"*>e52.94.5.0/24       {ISP}                                      0 64999 i\n",
+    "show bgp all": f"For address family: IPv4 Unicast\n\n     Network          Next Hop            Metric LocPrf Weight Path\n *>   0.0.0.0          {ISP}                           0 64999 i\n"
+    f" *>   52.94.0.0/16     {AWS}                             0 7224 i\n\nFor address family: VPNv4 Unicast\n\n     Network          Next Hop            Metric LocPrf Weight Path\n"
+    f"Route Distinguisher: 64999:1 (default for vrf red)\n *>   52.94.5.0/24     {ISP}                           0 64999 i\n",
     "BIRD 2": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0            unicast [static1 2026-11-01] * (200)\n\tvia {ISP} on eth2\n"
     f"52.94.0.0/16         unicast [isp 2026-11-01] (100) [AS16509i]\n\tvia {ISP} on eth2\n"
     f"                     unicast [aws_dx 2026-11-01] * (100) [AS16509i]\n\tvia {AWS} on eth1.102\n",
@@ -71,6 +92,8 @@ NOWHERE = {
     "52.94.0.0/16       *[Static/5] 2w\n                      Discard\n",
     "BIRD": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0     unicast [static1 2026] * (200)\n\tvia {ISP} on eth2\n"
     "52.94.0.0/16  blackhole [static1 2026] * (200)\n",
+    "ASA, to its own VPN clients": f"{CODES}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nV        52.94.0.0 255.255.0.0\n                        connected by VPN (advertised), outside\n",
+    "FortiOS, a summary": f"{CODES}Routing table for VRF=0\nS*      0.0.0.0/0 [10/0] via {ISP}, wan1\nS       52.94.0.0/16 [254/0] is a summary, Null, [1/0]\n",
     "ip route": f"default via {ISP} dev eth2\nunreachable 52.94.0.0/16 proto static\n",
 }
 
@@ -102,6 +125,7 @@ def test_what_leads_nowhere(tmp_path: Path, text: str) -> None:
         f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\n  *                      via {AWS}, eth1, 2d\n",
         f"0.0.0.0/0, ubest/mbest: 2/0\n    *via {ISP}, [1/0]\n    *via {AWS}, [1/0]\n",
         f"default proto bgp \n\tnexthop via {ISP} dev eth2 weight 1 \n\tnexthop via {AWS} dev eth1 weight 1 \n",
+        f"{CODES}S* 0.0.0.0 0.0.0.0 [10] via {ISP}, outside\n                    via {AWS}, inside\n",
         *route_tables.SEVERAL,
     ],
 )
@@ -109,6 +133,44 @@ def test_several_next_hops(tmp_path: Path, text: str) -> None:
     """Next hops among which a router spreads flows are all of the route."""
     hop = hop_to(tmp_path, text, "52.94.1.1")
     assert {one.next_hop for one in (hop, *hop.others)} == {parse_address(ISP), parse_address(AWS)}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{CODES}Routing table for VRF=0\nC       10.1.0.0/16 is directly connected, hub1\n                      is directly connected, hub2\n", [("", "hub1"), ("", "hub2")]),
+        (f"{CODES}S       10.1.0.0/16 [10/0] via aws1 tunnel 203.0.113.9, [1/0]\n                    [10/0] via aws2 tunnel 203.0.113.17, [1/0]\n", [("", "aws1"), ("", "aws2")]),
+        ('IP Route Table for VRF "default"\n\n10.1.0.0/16, ubest/mbest: 1/0, attached\n    *via 10.1.0.1, Vlan10, [0/0], 2d, direct\n', [("", "Vlan10")]),
+        ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%default, Eth1/1, [1/0], 2d, static\n", [("192.0.2.1", "Eth1/1")]),
+        ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%red, [20/0], 2d, bgp-65010, external\n", [("192.0.2.1", "VRF red")]),
+        (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (red), 2d\n", [("192.0.2.1", "VRF red")]),
+        (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (recursive is directly connected, port1), 2d\n", [("192.0.2.1", None)]),
+    ],
+)  # fmt: skip
+def test_where_next_hops_are(tmp_path: Path, text: str, expected: list[tuple[str, str | None]]) -> None:
+    """A route may lead to an interface alone, to several, and to an address that only another VRF's table knows."""
+    hop = hop_to(tmp_path, text, "10.1.2.3")
+    assert [(one.next_hop, one.interface) for one in (hop, *hop.others)] == [
+        (parse_address(address) if address else None, interface) for address, interface in expected
+    ]
+
+
+IPV6 = "Codes: C - Connected, L - Local, S - Static, B - BGP\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (f"IPv6 Routing Table - default - 3 entries\n{IPV6}S   ::/0 [1/0]\n     via 2001:db8:9::1\nB   2001:db8:a::/48 [20/0]\n     via FE80::1, Gi0/1.102\n"
+        f"C   2001:db8:b::/64 [0/0]\n     via Gi0/1, directly connected\n\nIPv6 Routing Table - red - 1 entries\n{IPV6}S   2001:db8:a:5::/64 [1/0]\n     via 2001:db8:9::9\n"),
+        ("inet6.0: 3 destinations, 3 routes (3 active, 0 holddown, 0 hidden)\n\n2001:db8:b::/64    *[Direct/0] 2d\n                    > via Gi0/1\n"
+        "2001:db8:a::/48\n                   *[BGP/170] 2d, localpref 100\n                    > to fe80::1 via Gi0/1.102\n"),
+    ],
+)  # fmt: skip
+def test_next_hops_of_ipv6(tmp_path: Path, text: str) -> None:
+    """Next hops, and a long prefix before them, stand on lines of their own; another VRF's table does not count."""
+    assert hop_to(tmp_path, text, "2001:db8:a:5::1").next_hop == parse_address("fe80::1")
+    assert hop_to(tmp_path, text, "2001:db8:b::1").interface == "Gi0/1"
 
 
 def frr(address: str, vrf: str | None) -> dict[str, object]:
@@ -133,20 +195,46 @@ def test_vrfs_of_frr(tmp_path: Path, data: dict[str, object]) -> None:
     assert hop_to(tmp_path, json.dumps(data), "52.94.5.10").next_hop == parse_address(AWS)
 
 
-def test_vrfs_without_a_default(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"10.0.0.0/8": [frr(AWS, "red")], "0.0.0.0/0": [frr(ISP, "blue")]}),
+        f"VRF: blue\n{CODES} S        0.0.0.0/0 [1/0] via {ISP}, Ethernet2\n\nVRF: red\n{CODES} S        10.0.0.0/8 [1/0] via {AWS}, Ethernet1\n",
+        (f"     Network          Next Hop            Metric LocPrf Weight Path\nRoute Distinguisher: 64999:1 (default for vrf blue)\n *>   0.0.0.0          {ISP}                           0 64999 i\n"
+        f"Route Distinguisher: 64999:2 (default for vrf red)\n *>   10.0.0.0/8       {AWS}                             0 7224 i\n"),
+    ],
+)  # fmt: skip
+def test_vrfs_without_a_default(tmp_path: Path, text: str) -> None:
     """Of several VRFs that are none of them the default one, nobody knows which: they are refused by their names."""
     with pytest.raises(auditor.InputError, match="VRFs blue, red: give those of one"):
-        hop_to(tmp_path, json.dumps({"10.0.0.0/8": [frr(AWS, "red")], "0.0.0.0/0": [frr(ISP, "blue")]}), "10.0.0.1")
+        hop_to(tmp_path, text, "10.0.0.1")
 
 
-def test_prefixes_are_checked(tmp_path: Path) -> None:
+def test_an_empty_default_vrf(tmp_path: Path) -> None:
+    """Where the default VRF is given and has no routes, another one's do not take its place."""
+    with pytest.raises(auditor.InputError, match="no routes are in it"):
+        hop_to(
+            tmp_path,
+            f"{CODES}Gateway of last resort is not set\n\nRouting Table: red\n{CODES}{LAST}S*    0.0.0.0/0 [1/0] via {ISP}\n",
+            "10.0.0.1",
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CODES}B    52.94.0.0/99 [20/0] via {AWS}, 2d\nS*   0.0.0.0/0 [1/0] via {ISP}\n",
+        # ASA prints the name that it has for an address.
+        f"{CODES}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nS        server-1 255.255.255.255 [1/0] via {AWS}, inside\n                          [1/0] via {ISP}, inside\n",
+    ],
+)
+def test_prefixes_are_checked(tmp_path: Path, text: str) -> None:
     """A line that looks like a route and is none is counted, and the others are read."""
-    (tmp_path / "routes.txt").write_text(
-        f"{CODES}B    52.94.0.0/99 [20/0] via {AWS}, 2d\nS*   0.0.0.0/0 [1/0] via {ISP}\n"
-    )
+    (tmp_path / "routes.txt").write_text(text)
     notes: list[str] = []
     routes = route_files.read(tmp_path / "routes.txt", notes=notes)
     assert list(routes.prefixes) == [parse("0.0.0.0/0")]
+    assert routes.hops[routes.hop[0]].others == ()
     assert ["1 of 2 routes" in note or "1 route" in note for note in notes] == [True]
 
 

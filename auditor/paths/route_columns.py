@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from auditor.border.words import is_number
-from auditor.paths.route_texts import Entry, hop_of
+from auditor.paths.route_texts import hop_of
+from auditor.paths.route_vrfs import Entry
 from auditor.paths.routes import Hop
 
 Ranked = Iterator[tuple[str, int, Hop | None]]  # prefix, metric, next hop; None: packets to it are thrown away
@@ -26,6 +27,7 @@ WINDOWS = (
 WINDOWS_HEADING = r"^IPv[46][^\n]*\n={5,}"
 NET_ROUTE = r"^ifIndex +DestinationPrefix +NextHop +RouteMetric +ifMetric\b.*$"
 ROUTER_OS = r"^(?:#| #)? +DST-ADDRESS +.*GATEWAY\b.*$"
+ROUTER_OS_DETAIL = r"^[ \d]+[A-Za-z+ ]*dst-address=\S+ "
 PAN_OS = r"^destination +nexthop +metric +flags\b.*$"
 VRP = r"^ *Destination/Mask +Proto +Pre +Cost +(?:Flags +)?NextHop +Interface\s*$"
 SR_OS = r"^Dest Prefix(?:\[Flags\])? +Type +Proto +Age +Pref\b"
@@ -200,6 +202,36 @@ def _router_os(text: str) -> Ranked:
             yield prefix, 0, _router_os_hop(gateway)
 
 
+def _router_os_detail(text: str) -> Ranked:
+    """``/ip route print detail`` and ``terse``: NAME=VALUE words behind flags, of which a route may have several lines."""
+    for start, *more in _records(text):
+        flags = start.split(";;;")[0].split("dst-address=")[0]
+        words = " ".join([start, *more]).split()
+        value = dict(word.split("=", maxsplit=1) for word in words if "=" in word)
+        table = value.get("routing-table") or value.get("routing-mark", "main")
+        if "A" not in flags or table != "main" or "dst-address" not in value:
+            continue
+        thrown = set("XIUPB") & set(flags) or value.get("type", "unicast") != "unicast" or "blackhole" in words
+        dead = set(re.findall(r"([^\s,=]+) (?:unreachable|inactive)", " ".join(words)))
+        gateways = [] if thrown else [one for one in value.get("gateway", "").strip('"').split(",") if one not in dead]
+        for gateway in gateways or [""]:
+            yield value["dst-address"], 0, _router_os_hop(gateway)
+
+
+def _records(text: str) -> Iterator[list[str]]:
+    """The lines of each route: the first has flags, with or without a number."""
+    record: list[str] = []
+    for line in text.splitlines():
+        if re.match(r"^ *\d* +[A-Za-z+ ]*(?:;;;|dst-address=)", line) and not re.match(r"^ {6,}dst-address=", line):
+            if record:
+                yield record
+            record = []
+        if record or "dst-address=" in line or ";;;" in line:
+            record.append(line.strip())
+    if record:
+        yield record
+
+
 def _cell(line: str, columns: dict[str, int], name: str) -> str:
     """What stands under a column's name, from where it begins: cells are aligned to the left and have no spaces."""
     at = columns.get(name)
@@ -238,17 +270,17 @@ def _vrp(text: str) -> Ranked:
 
     Which packets go by a VPN instance only the router's interfaces say. A connected route's next hop is the router's own end.
     """
-    main, columns, prefix = True, False, ""
+    main, columns, prefix, direct = True, False, "", False
     for line in text.splitlines():
         if (heading := re.match(r"^ *Routing Tables? *: *(\S+)", line)) is not None:
             main, columns = heading[1] in ("Public", "_public_"), False
         elif re.match(VRP, line):
             columns, prefix = True, ""
-        elif columns and main and len(fields := line.split()) >= 5:
+        elif columns and main and len(fields := line.split()) >= 2:
             if PREFIX.fullmatch(fields[0]):
                 prefix, fields = fields[0], fields[1:]
-            if prefix and len(fields) in (5, 6) and _are_addresses(fields[-2]):
-                direct = fields[0] in ("Direct", "D")
+            if prefix and len(fields) in (2, 5, 6) and _are_addresses(fields[-2]):
+                direct = fields[0] in ("Direct", "D") if len(fields) > 2 else direct  # some leave out all but the hop
                 yield prefix, 0, hop_of(None if direct else fields[-2], fields[-1])
 
 
@@ -290,6 +322,7 @@ READERS: tuple[tuple[str, Callable[[str], Ranked]], ...] = (
     (SR_OS, _sr_os),
     (NET_ROUTE, _net_route),
     (ROUTER_OS, _router_os),
+    (ROUTER_OS_DETAIL, _router_os_detail),
     (PAN_OS, _pan_os),
     (OPEN_BGPD, _open_bgpd),
     (BSD, _bsd),

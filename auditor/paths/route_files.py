@@ -14,6 +14,7 @@ from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
 from auditor.paths import mrt, mrt_records, mrt_updates, route_columns, route_json, route_texts
 from auditor.paths.mrt_records import Contents
+from auditor.paths.route_vrfs import Entry, of_default
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
 
@@ -170,7 +171,7 @@ def _text(text: str, routes: Routes) -> Taken[None]:
     return _add(entries, routes)
 
 
-def _add(entries: Iterable[route_texts.Entry], routes: Routes) -> Taken[None]:
+def _add(entries: Iterable[Entry], routes: Routes) -> Taken[None]:
     return rows.each(lambda entry: routes.add(parse(entry[0]), _several(entry[1])), entries)
 
 
@@ -304,15 +305,25 @@ def _classful(text: str) -> str:
 
 def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
     """The table of Cisco, FRR and Quagga: best routes have ``>`` among the status codes in front."""
-    header = re.search(NETWORK_HEADER, text, re.MULTILINE)
-    assert header is not None
-    column = header.group(0).index("Network")
+    found = re.search(NETWORK_HEADER, text, re.MULTILINE)
+    assert found is not None
+
+    def add(entry: Entry) -> None:
+        routes.add(parse(_classful(entry[0])), _several(entry[1]))
+
+    has_ecmp = "e - ECMP" in text
+    return rows.each(add, of_default(text, lambda lines: _bgp_paths(lines, found.group(0), has_ecmp)))
+
+
+def _bgp_paths(lines: Iterable[str], header: str, has_ecmp: bool) -> Iterator[Entry]:
+    """The networks of lines under a header, with the next hops in force."""
+    column = header.index("Network")
     network = None
     status = ""
     candidates: dict[str, list[Hop]] = {}
     best: set[str] = set()
     unused: set[str] = set()
-    for line in text[header.end() :].splitlines():
+    for line in lines:
         codes, rest = line[:column], line[column:]
         if not line.strip() or not STATUS.issuperset(codes):
             continue
@@ -328,28 +339,27 @@ def _show_ip_bgp(text: str, routes: Routes) -> Taken[None]:
                 continue
             network = named["net"]
             fields = fields[1:]
-        if not fields or network is None or not (">" in status or _is_shared(status, text)):
+        if not fields or network is None or not (">" in status or _is_shared(status, has_ecmp)):
             continue  # a long network stands alone; its next hop is on the next line
         try:
             address = _next_hop(fields[0].partition("(")[0])
         except ValueError:
             continue
-        as_path = _as_path(rest, fields, header.group(0)[column:])
+        as_path = _as_path(rest, fields, header[column:])
         candidates.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
         best |= {network} if ">" in status else set()
         unused |= {network} if "r" in status and "*" not in status else set()
         status = ""
 
-    def add(network: str) -> None:
-        # RIB-failure: another protocol's route is in force, which is not in this table.
-        routes.add(parse(_classful(network)), Hop() if network in unused else _several(candidates[network]))
+    for network, hops in candidates.items():
+        if network in best:
+            # RIB-failure: another protocol's route is in force, which is not in this table.
+            yield network, [] if network in unused else hops
 
-    return rows.each(add, (name for name in candidates if name in best))
 
-
-def _is_shared(status: str, text: str) -> bool:
+def _is_shared(status: str, has_ecmp: bool) -> bool:
     """Whether a router spreads flows over a path besides the best: FRR's =, NX-OS's |, IOS's m, EOS's e (elsewhere external)."""
-    return bool({"=", "|", "m"} & set(status)) or ("e" in status and "e - ECMP" in text)
+    return bool({"=", "|", "m"} & set(status)) or ("e" in status and has_ecmp)
 
 
 def _as_path(rest: str, fields: list[str], header: str) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from auditor.border import rows
 from auditor.border.words import is_number
-from auditor.paths.route_texts import DEFAULT_NAMES, Entry, hop_of
+from auditor.paths.route_texts import hop_of
+from auditor.paths.route_vrfs import DEFAULT_NAMES, Entry
 from auditor.paths.routes import Hop
 
 AS_PATH, NEXT_HOP, COMMUNITIES, MP_REACH = 2, 3, 8, 14  # RFC 4271 5.1, RFC 1997, RFC 4760

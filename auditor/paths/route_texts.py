@@ -1,59 +1,61 @@
 """Routing tables as routers print them for people: Linux, IOS and its kin, Gaia, NX-OS, Junos, BIRD.
 
 What such a line says is used only where it is plain. A route whose next hop cannot be told leads nowhere known, and hides
-shorter ones: nothing is claimed of what it covers. Only the default VRF counts, as which packets go by others only the
-router's interfaces say.
+shorter ones: nothing is claimed of what it covers.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from auditor.border.words import is_number
+from auditor.paths.route_vrfs import Entry, of_default
 from auditor.paths.routes import Hop
 from auditor.prefixes import parse_address
 
-Entry = tuple[str, list[Hop]]  # prefix, next hops among which flows are spread; none: it leads nowhere known
 ADDRESS = r"[0-9a-fA-F]*[.:][0-9a-fA-F.:]*"
-DEFAULT_NAMES = {"", "0", "default", "master", "master4", "master6", "inet.0", "inet6.0"}
-# Lines that name the table or VRF of what follows, each with the name.
-HEADINGS = re.compile(
-    r'^(?:IP(?:v6)? (?:Route|Routing) Table for VRF "(?P<nxos>[^"]*)"|Routing Table: (?P<ios>\S+)|VRF(?: name)?:? ?(?P<frr>[^\s:]+):?\s*$'
-    r"|Routing table for VRF=(?P<forti>\S+)|Table (?P<bird>\S+):\s*$|(?P<junos>\S*inet6?\.0): \d+ destinations)"
-)
 IP_ROUTE = re.compile(
     rf"^(?:(?P<type>unicast|local|broadcast|multicast|throw|unreachable|prohibit|blackhole|anycast) )?"
     rf"(?P<dst>default|{ADDRESS}(?:/\d+)?)(?= +(?:via|dev|nhid|proto|scope|table|metric|src|tos|from|encap)\b| *$)(?P<rest>.*)$"
 )
 VALUED = ("dev", "metric", "table", "proto", "from", "tos")  # of what else ip route says, that decides here
 IOS_ROUTE = re.compile(
-    rf"^ ?(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?)"
+    rf"^ ?(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?|\S+(?= +\d+(?:\.\d+){{3}} +(?:\[|is )))"
     r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?(?P<rest>\s+(?:\[|is |unreachable).*|\s*)$"
 )
 SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
-MORE = re.compile(r"^[ *>]+(?:(?:\[\d+/\d+\] )?via |directly connected)")
-VIA = re.compile(rf"\bvia (?P<address>{ADDRESS})")
-CONNECTED = re.compile(r"\bdirectly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)")
+MORE = re.compile(r"^[ *>]+(?:\[\d+(?:/\d+)?\] *)?(?:via |(?:is )?directly connected)")
+VIA = re.compile(rf"\bvia +(?P<address>{ADDRESS})(?:%(?P<nxos>[^\s,]+)| \((?P<ios>[^\s:()]+)(?::ipv[46])?\)(?=,|$))?")
+CONNECTED = re.compile(
+    r"\bdirectly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)"
+    r"|\bvia (?P<first>[^\s,]+)(?:, (?:directly connected|receive)| tunnel )"  # IOS's IPv6; FortiOS's tunnels
+)
+# ASA's second default route, of what came out of tunnels alone; IOS XR's next hops of which the first must fail.
+TUNNELED, BACKUP = re.compile(r"\btunneled$"), "(!)"
 GAIA = r"^ +A - Aggregate, K - Kernel Remnant"
 GAIA_ROUTE = re.compile(rf"^[A-Z](?P<flags>(?: +[A-Za-z]{{1,2}})*) +(?P<net>{ADDRESS}/\d+)(?= )")
 GAIA_HOP = re.compile(
     rf"(?:\bvia (?P<address>{ADDRESS})(?:, (?P<interface>[^\s,]+))?|is directly connected, (?P<connected>[^\s,]+))"
 )
+NXOS_INTERFACE = re.compile(r"via (?:[^\s,]+, )?(?P<name>[A-Za-z][^\s,]*\d[^\s,]*), \[")
+OWN = re.compile(r", (?:direct|local|hsrp|vrrp)\b")
 NXOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+), ubest/mbest: ")
-JUNOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+)?\s+(?P<mark>[*+-]?)\[\w")
+JUNOS_NET = re.compile(r"^(?P<net>[\da-fA-F.:]+/\d+)(?=\s|$)")  # a long one stands alone on its line
+JUNOS_ROUTE = re.compile(r"\s(?P<mark>[*+-]?)\[[A-Z]")
 BIRD_ROUTE = re.compile(
     r"^(?P<net>\S+/\d+)?\s+(?P<rest>(?:unicast|blackhole|unreachable|prohibit|via \S+ on|dev|multipath)\b.*\[.*)$"
 )
 BIRD_HOP = re.compile(rf"\bvia (?P<address>{ADDRESS}) on (?P<interface>[^\s\[]+)|\bdev (?P<dev>[^\s\[]+)")
-PLAIN_AS_LINUX, SELECTED = "unicast", "> - selected route"
+PLAIN_AS_LINUX = "unicast"
 
 
 def entries(text: str) -> Iterator[Entry] | None:
     """The routes of a text, or None where it is none of these."""
     for sign, reader in READERS:
         if re.search(sign, text, re.MULTILINE):
-            return reader(text)
+            return of_default(text, reader)
     return None
 
 
@@ -91,17 +93,6 @@ def _words(text: str) -> dict[str, Any]:
     return said
 
 
-def _default_lines(text: str) -> Iterator[str]:
-    """The lines of the default VRF."""
-    default = True
-    for line in text.splitlines():
-        heading = HEADINGS.match(line.rstrip())
-        if heading is not None:
-            default = next(name for name in heading.groups() if name is not None) in DEFAULT_NAMES
-        elif default:
-            yield line.rstrip()
-
-
 def hop_of(address: str | None, interface: str | None = None) -> Hop | None:
     if interface is not None and interface.lower().startswith(("null", "discard", "blackhole")):
         return None
@@ -111,15 +102,14 @@ def hop_of(address: str | None, interface: str | None = None) -> Hop | None:
         return None
 
 
-def _ios(text: str) -> Iterator[Entry]:
+def _ios(lines: Iterable[str], marks: bool = False) -> Iterator[Entry]:
     """``show ip route`` of IOS, IOS XE, IOS XR, EOS, FortiOS, FRR and Quagga, ASA's ``show route``: what stands there is in force.
 
     FRR and Quagga list all routes, and mark the selected with ``>``, and each next hop in the kernel's table with ``*``.
     EOS has the next hops of a route on lines below it.
     """
-    marks = SELECTED in text
     bits, entry, used = "", ("", list[Hop]()), False
-    for line in _default_lines(text):
+    for line in lines:
         found = IOS_ROUTE.match(line)
         if (subnets := SUBNETTED.match(line)) is not None:
             bits = subnets["bits"]
@@ -134,7 +124,8 @@ def _ios(text: str) -> Iterator[Entry]:
             continue
         codes = found["codes"] if found is not None else line[: len(line) - len(line.lstrip(" *>"))]
         hop = _ios_hop(line)
-        if hop is not None and ("*" in codes or not marks) and "inactive" not in line:
+        used = used and TUNNELED.search(line) is None
+        if hop is not None and ("*" in codes or not marks) and "inactive" not in line and BACKUP not in line:
             entry[1].append(hop)
     if used:
         yield entry
@@ -143,14 +134,20 @@ def _ios(text: str) -> Iterator[Entry]:
 def _ios_hop(line: str) -> Hop | None:
     connected, via = CONNECTED.search(line), VIA.search(line)
     if via is not None:
-        return hop_of(via["address"])
-    return hop_of(None, connected["interface"]) if connected is not None else None
+        return _in_vrf(via)
+    return hop_of(None, connected["interface"] or connected["first"]) if connected is not None else None
 
 
-def _gaia(text: str) -> Iterator[Entry]:
+def _in_vrf(via: re.Match[str], interface: str | None = None) -> Hop | None:
+    """A next hop; one that another VRF's table knows (NX-OS: %NAME, IOS: (NAME)) is not looked up in this one."""
+    vrf = via["nxos"] or via["ios"] or "default"
+    return hop_of(via["address"], interface if vrf == "default" else f"VRF {vrf}")
+
+
+def _gaia(lines: Iterable[str]) -> Iterator[Entry]:
     """``show route`` of Check Point's Gaia: next hops behind "via", also on lines below; hidden and inactive routes are marked."""
     entry: Entry | None = None
-    for line in text.splitlines():
+    for line in lines:
         found = GAIA_ROUTE.match(line)
         if found is not None:
             if entry is not None:
@@ -164,34 +161,35 @@ def _gaia(text: str) -> Iterator[Entry]:
         yield entry
 
 
-def _nxos(text: str) -> Iterator[Entry]:
+def _nxos(lines: Iterable[str]) -> Iterator[Entry]:
     """``show ip route`` of NX-OS: of the lines below a prefix those with ``*via`` are the best."""
     entry: Entry | None = None
-    for line in _default_lines(text):
+    for line in lines:
         found = NXOS_ROUTE.match(line)
         if found is not None:
             if entry is not None:
                 yield entry
             entry = found["net"], []
         elif entry is not None and line.strip().startswith("*via "):
-            via = VIA.search(line)
-            if via is not None and (hop := hop_of(via["address"])) is not None:
-                entry[1].append(hop)
+            via, interface = VIA.search(line), NXOS_INTERFACE.search(line)
+            name = interface["name"] if interface is not None else None
+            # The next hop of a connected network is the router's own end.
+            hop = _in_vrf(via, name) if via is not None and not OWN.search(line) else hop_of(None, name)
+            entry[1].extend([hop] if hop is not None and hop != Hop() else [])
     if entry is not None:
         yield entry
 
 
-def _junos(text: str) -> Iterator[Entry]:
+def _junos(lines: Iterable[str]) -> Iterator[Entry]:
     """``show route`` of Junos: a prefix's active route has ``*`` or ``+``; others stand below it."""
     entry: Entry | None = None
     active = False
-    for line in _default_lines(text):
-        found = JUNOS_ROUTE.match(line)
-        if found is not None:
-            if found["net"] is not None:
-                if entry is not None:
-                    yield entry
-                entry = found["net"], []
+    for line in lines:
+        if (net := JUNOS_NET.match(line)) is not None:
+            if entry is not None:
+                yield entry
+            entry, active = (net["net"], []), False
+        if (found := JUNOS_ROUTE.search(line)) is not None:
             active = found["mark"] in ("*", "+")
         elif entry is not None and active and " via " in line:
             to = re.search(rf"\bto (?P<address>{ADDRESS}) via (?P<interface>[^\s,]+)", line)
@@ -205,11 +203,11 @@ def _junos(text: str) -> Iterator[Entry]:
         yield entry
 
 
-def _bird(text: str) -> Iterator[Entry]:
+def _bird(lines: Iterable[str]) -> Iterator[Entry]:
     """``show route`` of BIRD 1 and 2: a prefix's preferred route has ``*`` behind what it is from."""
     entry: Entry | None = None
     preferred = False
-    for line in _default_lines(text):
+    for line in lines:
         found = BIRD_ROUTE.match(line)
         if found is not None:
             if found["net"] is not None:
@@ -225,10 +223,11 @@ def _bird(text: str) -> Iterator[Entry]:
         yield entry
 
 
-READERS: tuple[tuple[str, Callable[[str], Iterator[Entry]]], ...] = (
+READERS: tuple[tuple[str, Callable[[Iterable[str]], Iterator[Entry]]], ...] = (
     (r", ubest/mbest: ", _nxos),
     (GAIA, _gaia),
     (r"^\S*inet6?\.0: \d+ destinations", _junos),
     (r"^(?:BIRD \S+ ready|Table \S+:\s*$)", _bird),
-    (r"^(?:Codes: |Gateway of last resort|Routing entry for)", _ios),
+    ("> - selected route", partial(_ios, marks=True)),
+    (r"^(?:Codes: |Gateway of last resort)", _ios),
 )
