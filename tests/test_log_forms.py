@@ -63,6 +63,11 @@ FORMS = {
     .replace(" ", ",")
     .replace("2025-11-24,16:00:00.000,UTC", "2025-11-24 16:00:00.000 UTC")
     + "\n",
+    "commented.log": f"# a log\n\n# {scenes.V2}\n# of one host\n{ROW} # its first\n#{ROW}\n",
+    "comments without header.log": f"# where srcaddr is mine\r\n{ROW} # it is\r\n",
+    "of jq.txt": f'"{ROW}"\n',
+    "of a list.txt": f'  "{ROW}",\r\n',
+    "get-log-record.json": json.dumps({"logRecord": {"@logStream": "eni-0a1-all", "@message": ROW, "@timestamp": "1"}}),
     "wide.log": f" {scenes.V2} \n{ROW.replace(' ', '  ')} \n",
 }
 
@@ -112,6 +117,8 @@ TRAILS = {
     "CloudTrail Lake": json.dumps({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": TEXT}]]}),
     "pretty, one behind the other": json.dumps({"Records": []}, indent=1) + json.dumps({"Records": [EVENT]}, indent=1),
     "lines": f"{TEXT}\n",
+    "lines of jq": f"{json.dumps(TEXT)}\n",
+    "get-log-record": json.dumps({"logRecord": {"@logStream": "trail", "@message": TEXT}}),
     "Firehose": TEXT,
 }
 
