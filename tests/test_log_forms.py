@@ -136,6 +136,30 @@ def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
         witnesses.read([tmp_path])
 
 
+SEEN = {
+    "event_type": "tls", "timestamp": "2025-11-24T16:00:00+0000", "src_ip": "10.20.1.10", "src_port": 40_000,
+    "dest_ip": w.ENI, "dest_port": 443, "proto": "TCP", "vlan": [101],
+}  # fmt: skip
+STATISTICS = json.dumps({"timestamp": "2025-11-24T15:59:52+0000", "event_type": "stats", "stats": {"uptime": 8}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(SEEN),
+        json.dumps(SEEN | {"vlan": 101}),
+        json.dumps([SEEN], indent=2),
+        f"{STATISTICS}\n" * 700 + json.dumps(SEEN),
+    ],
+)
+def test_every_form_of_eve(tmp_path: Path, text: str) -> None:
+    """Lines, and a list of them; one tag may be its number; and statistics of a quiet hour may come first."""
+    (tmp_path / "eve.json").write_text(text)
+    found = witnesses.read([tmp_path]).sensor
+    assert found is not None
+    assert [(one.ends[1], one.vlans) for one in found.events] == [(40_000, (101,))]
+
+
 LOGGED = (
     f"6 TransitGateway 123456789012 tgw-1 tgw-attach-1 - - - - - - - - - - tgw-attach-2 {ROW.partition('eni-0a1 ')[2]}"
 )
