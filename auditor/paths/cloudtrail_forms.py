@@ -22,7 +22,7 @@ EVENTS = b"EVENTS\t"  # what --output text writes in front of each
 AS_DELIVERED = frozenset(("eventTime", "sourceIPAddress", "tlsDetails"))
 # Columns that Athena and CloudTrail Lake make of an event's members, without capitals; a structure is text in them.
 MEMBERS = {name.lower(): name for name in ("eventTime", "sourceIPAddress", "vpcEndpointId", "tlsDetails")}
-TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader")}
+TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader", "keyExchange")}
 TLS = "tlsDetails."
 TLS_MEMBER = re.compile(r"(\w+)=([^,}]*)")
 HEAD = 1 << 16
