@@ -205,6 +205,41 @@ def test_rows_without_header_tell_their_format(tmp_path: Path) -> None:
         witnesses.read([tmp_path / "wrong"])
 
 
+MORE = "vpc-1 subnet-1 i-0a 3 IPv4 198.51.100.7 203.0.113.5 us-east-1 use1-az1 - - - S3 egress 8"
+CHOSEN = (
+    "123456789012 ACCEPT use1-az1 900 203.0.113.5 443 1764000060 egress i-0a eni-0a1 OK 7 S3 203.0.113.5 - 198.51.100.7 6 "
+    "us-east-1 198.51.100.7 40000 1764000000 - - subnet-1 3 8 IPv4 5 vpc-1"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "trail"),
+    [
+        (f"{ROW} {MORE}", 8),
+        (f"{ROW} {MORE} {'- ' * 10}BPA".replace(" ", ","), 8),
+        (" ".join(f"{ROW} {MORE}".split()[:21]), -1),
+        (CHOSEN, 8),
+        (f"{ROW} {MORE.replace('3 IPv4', 'IPv4 3')}", None),
+        (f"{ROW} {MORE} extra", None),
+    ],
+)
+def test_all_fields_without_header(tmp_path: Path, row: str, trail: int | None) -> None:
+    """Rows of all fields, or of the older ones, are read in AWS's order or its console's; rows in another are refused."""
+    (tmp_path / "a.log").write_text(f"{row}\n{row}\n")
+    if trail is None:
+        with pytest.raises(auditor.InputError, match=r"a\.log: .*without a header needs"):
+            witnesses.read([tmp_path])
+        return
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    log = found.log
+    assert log.number["traffic-path"].tolist() == [trail] * 2
+    assert (log.number["srcport"].tolist(), log.texts("vpc-id").tolist()) == ([40_000] * 2, ["vpc-1"] * 2)
+    assert tuple(log.address["srcaddr"][0].tolist()) == parse_address(
+        row.split()[18] if row is CHOSEN else "10.20.1.10"
+    )
+
+
 def formats_of(fields: list[str]) -> str:
     """What `aws ec2 describe-flow-logs` prints of a log with these fields."""
     return json.dumps({"FlowLogs": [{"LogFormat": " ".join(f"${{{name}}}" for name in fields)}]})
