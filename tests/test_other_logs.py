@@ -55,6 +55,11 @@ STRUCTURE = (
         ('{"data": [{"firstPacket": 1}]}', "Arkime"),
         ("\n\r\r\n\x1c", "a capture"),
         ("hello", "not a log that is known"),
+        ("-------\n| FilterLogEvents |\n+------+\n", "a table as it is drawn, .*--output json"),
+        (
+            '{"eventTime": "2026-11-20T11:43:20Z", "eventType": "AwsCloudTrailInsight", "insightDetails": {"eventSource": "sts"}}',
+            "CloudTrail Insights",
+        ),
         ("events:\n- eventId: '1'\n  message: 2 123456789012 eni-1\n", "YAML, .*--output json"),
         ("Records:\n- eventTime: 2025-11-24T16:00:00Z\n", "YAML, "),
         ("Event name,Event time,User name,Event source\nGetApps,2025-11-24T16:00:00Z,,", "CloudTrail's console"),
@@ -175,6 +180,7 @@ def test_events_as_tables(tmp_path: Path, when: str, tls: str, names: tuple[str,
 @pytest.mark.parametrize(
     ("suite", "group", "told"),
     [
+        ("-", "-", ""),
         ("TLS_AES_128_GCM_SHA256", "X25519", ""),
         ("ECDHE-RSA-AES128-GCM-SHA256", "x25519", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
         ("AES256-SHA", "", "TLS_RSA_WITH_AES_256_CBC_SHA"),

@@ -31,7 +31,14 @@ MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looke
 GROUP = re.compile(r"x25519|x448|secp\d{3}r1|ffdhe\d+|(?:x25519|secp\d{3}r1)?mlkem\d+", re.IGNORECASE)
 # Suites of TLS 1.2 are written by OpenSSL's names there.
 OPENSSL = re.compile(r"(?:(ECDHE)-(RSA|ECDSA)-)?AES(128|256)-(GCM-)?(SHA\d*)")
-VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
+VERSIONS = {
+    "SSLv3": "SSL 3.0",
+    "TLSv1": "TLS 1.0",
+    "TLSv1.0": "TLS 1.0",
+    "TLSv1.1": "TLS 1.1",
+    "TLSv1.2": "TLS 1.2",
+    "TLSv1.3": "TLS 1.3",
+}
 
 
 Door = tuple[str, str, str | None]  # path, words, link
@@ -78,7 +85,7 @@ def _event(record: Any) -> Event | None:
         PORT.sub("", host.lower()),
         address,
         rows.member(record, "vpcEndpointId", str) or None,
-        VERSIONS.get(version, version) or None,
+        VERSIONS.get(version),
         _suite(rows.member(tls, "cipherSuite", str) or ""),
         rows.member(tls, "keyExchange", str) or None,
     )

@@ -25,6 +25,7 @@ MEMBERS = {name.lower(): name for name in ("eventTime", "sourceIPAddress", "vpcE
 TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader", "keyExchange")}
 TLS = "tlsDetails."
 TLS_MEMBER = re.compile(r"(\w+)=([^,}]*)")
+INSIGHT = b'"AwsCloudTrailInsight"'  # the type of events that count calls, and are delivered in files of their own
 HEAD = 1 << 16
 JSON = re.compile(rb'[{[]|"\{')  # how it begins: also the texts of events one by one, as jq prints them
 
@@ -38,6 +39,8 @@ def looks_like(head: bytes) -> bool:
             return True
         has_events = _message_column(first.decode("utf-8", "replace")) or EVENTS in plain or DATED.match(first)
         plain = plain if has_events else b""
+    if INSIGHT in plain and b'"sourceIPAddress"' not in plain:
+        return False
     empty = re.match(rb'\{\s*"(Records|Events)"\s*:\s*\[\s*\]', text) is not None
     return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
