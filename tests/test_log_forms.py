@@ -57,6 +57,9 @@ FORMS = {
     "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
     "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
     "milliseconds.log": f"{scenes.V2}\n" + re.sub(r"(?<= 17)(\d{8})(?= )", r"\g<1>123", ROW) + "\n",
+    "windows.json": json.dumps(
+        dict(zip([{"start": "windowstart", "end": "windowend"}.get(n, n) for n in NAMES], ROW.split(), strict=True))
+    ),
     "dated.csv": ",".join(NAMES)
     + "\n"
     + re.sub(r"(?<= )17\d{8}(?= )", "2025-11-24 16:00:00.000 UTC", ROW)

@@ -136,6 +136,9 @@ ALIASES = {
     "numbytes": "bytes",
     "starttime": "start",
     "endtime": "end",
+    "windowstart": "start",
+    "windowend": "end",
+    "stop": "end",
 }
 
 
