@@ -96,6 +96,46 @@ def test_a_vpn_on_the_same_transit_gateway(tmp_path: Path) -> None:
     assert leads == {VirtualInterface: ("172.31.0.0/16",), Vpn: ("172.31.0.0/16",)}
 
 
+@pytest.mark.parametrize(
+    ("allowed", "state", "leads"),
+    [
+        (["10.9.0.0/16", "2001:db8:9::/56"], "associated", ("10.9.0.0/16", "2001:db8:9::/56")),
+        (["10.8.0.0/15", "172.16.0.0/12"], "updating", ("10.9.0.0/16",)),
+        (["10.9.0.0/24"], "associated", ()),
+        ([], "associated", ("10.9.0.0/16", "2001:db8:9::/56")),
+        (["10.8.0.0/15"], "disassociating", ()),
+    ],
+)
+@pytest.mark.parametrize(
+    "names_it", [{"associatedGateway": {"id": "vgw-1", "type": "virtualPrivateGateway"}}, {"virtualGatewayId": "vgw-1"}]
+)
+def test_what_a_private_gateway_advertises(
+    tmp_path: Path, names_it: dict[str, Any], allowed: list[str], state: str, leads: tuple[str, ...]
+) -> None:
+    """Of the VPC behind a virtual private gateway what is allowed lets through blocks that are no wider, and adds none."""
+    association = names_it | {
+        "directConnectGatewayId": "dxgw-1",
+        "associationState": state,
+        "allowedPrefixesToDirectConnectGateway": [{"cidr": cidr} for cidr in allowed],
+    }
+    block = {"Ipv6CidrBlock": "2001:db8:9::/56", "Ipv6CidrBlockState": {"State": "ASSOCIATED"}}  # as documented
+    topology = read(
+        tmp_path,
+        directConnectGatewayAssociations=[association],
+        VpnGateways=[{"VpnGatewayId": "vgw-1", "VpcAttachments": [{"VpcId": "vpc-9", "State": "attached"}]}],
+        Vpcs=[{"VpcId": "vpc-9", "CidrBlock": "10.9.0.0/16", "Ipv6CidrBlockAssociationSet": [block]}],
+        virtualInterfaces=[VIF | {"bgpPeers": []}],
+    )
+    assert topology.virtual_interface[0].prefixes == leads
+
+
+def test_one_connection_that_is_in_no_list(tmp_path: Path) -> None:
+    """An output of EC2's with an object for a list of one is read."""
+    vpn = {"VpnConnectionId": "vpn-1", "State": "available", "VpnGatewayId": "vgw-1"}
+    (tmp_path / "vpn.json").write_text(json.dumps({"VpnConnections": vpn}))
+    assert [link.name for link in aws_files.read(tmp_path).links()] == ["vpn-1"]
+
+
 @pytest.mark.parametrize("name", ["vifs.txt", "vifs.yaml", "vifs.json"])
 def test_other_forms_of_output(tmp_path: Path, name: str) -> None:
     """Text, tables and YAML of AWS's command line are told by their file, with the option that makes JSON."""

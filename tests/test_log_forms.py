@@ -57,12 +57,20 @@ FORMS = {
     "semicolons.csv": ";".join(NAMES) + "\n" + ROW.replace(" ", ";") + "\n",
     "coloured.log": f"\x1b[32m2025-11-24T16:00:00+00:00\x1b[0m \x1b[36meni-0a1-all\x1b[0m {ROW}\n",
     "milliseconds.log": f"{scenes.V2}\n" + re.sub(r"(?<= 17)(\d{8})(?= )", r"\g<1>123", ROW) + "\n",
+    "windows.json": json.dumps(
+        dict(zip([{"start": "windowstart", "end": "windowend"}.get(n, n) for n in NAMES], ROW.split(), strict=True))
+    ),
     "dated.csv": ",".join(NAMES)
     + "\n"
     + re.sub(r"(?<= )17\d{8}(?= )", "2025-11-24 16:00:00.000 UTC", ROW)
     .replace(" ", ",")
     .replace("2025-11-24,16:00:00.000,UTC", "2025-11-24 16:00:00.000 UTC")
     + "\n",
+    "commented.log": f"# a log\n\n# {scenes.V2}\n# of one host\n{ROW} # its first\n#{ROW}\n",
+    "comments without header.log": f"# where srcaddr is mine\r\n{ROW} # it is\r\n",
+    "of jq.txt": f'"{ROW}"\n',
+    "of a list.txt": f'  "{ROW}",\r\n',
+    "get-log-record.json": json.dumps({"logRecord": {"@logStream": "eni-0a1-all", "@message": ROW, "@timestamp": "1"}}),
     "wide.log": f" {scenes.V2} \n{ROW.replace(' ', '  ')} \n",
 }
 
@@ -112,6 +120,8 @@ TRAILS = {
     "CloudTrail Lake": json.dumps({"QueryStatus": "FINISHED", "QueryResultRows": [[{"eventJson": TEXT}]]}),
     "pretty, one behind the other": json.dumps({"Records": []}, indent=1) + json.dumps({"Records": [EVENT]}, indent=1),
     "lines": f"{TEXT}\n",
+    "lines of jq": f"{json.dumps(TEXT)}\n",
+    "get-log-record": json.dumps({"logRecord": {"@logStream": "trail", "@message": TEXT}}),
     "Firehose": TEXT,
 }
 
@@ -127,6 +137,30 @@ def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
     (tmp_path / "trail.log").write_text(TRAILS[name].replace("eventTime", "eventName"))
     with pytest.raises(auditor.InputError, match=r"trail\.log"):
         witnesses.read([tmp_path])
+
+
+SEEN = {
+    "event_type": "tls", "timestamp": "2025-11-24T16:00:00+0000", "src_ip": "10.20.1.10", "src_port": 40_000,
+    "dest_ip": w.ENI, "dest_port": 443, "proto": "TCP", "vlan": [101],
+}  # fmt: skip
+STATISTICS = json.dumps({"timestamp": "2025-11-24T15:59:52+0000", "event_type": "stats", "stats": {"uptime": 8}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(SEEN),
+        json.dumps(SEEN | {"vlan": 101}),
+        json.dumps([SEEN], indent=2),
+        f"{STATISTICS}\n" * 700 + json.dumps(SEEN),
+    ],
+)
+def test_every_form_of_eve(tmp_path: Path, text: str) -> None:
+    """Lines, and a list of them; one tag may be its number; and statistics of a quiet hour may come first."""
+    (tmp_path / "eve.json").write_text(text)
+    found = witnesses.read([tmp_path]).sensor
+    assert found is not None
+    assert [(one.ends[1], one.vlans) for one in found.events] == [(40_000, (101,))]
 
 
 LOGGED = (
@@ -172,6 +206,41 @@ def test_rows_without_header_tell_their_format(tmp_path: Path) -> None:
     assert found.log.number["srcport"].tolist() == [40_000]
     with pytest.raises(auditor.InputError, match=r"a\.log: .* fit several formats"):
         witnesses.read([tmp_path / "wrong"])
+
+
+MORE = "vpc-1 subnet-1 i-0a 3 IPv4 198.51.100.7 203.0.113.5 us-east-1 use1-az1 - - - S3 egress 8"
+CHOSEN = (
+    "123456789012 ACCEPT use1-az1 900 203.0.113.5 443 1764000060 egress i-0a eni-0a1 OK 7 S3 203.0.113.5 - 198.51.100.7 6 "
+    "us-east-1 198.51.100.7 40000 1764000000 - - subnet-1 3 8 IPv4 5 vpc-1"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "trail"),
+    [
+        (f"{ROW} {MORE}", 8),
+        (f"{ROW} {MORE} {'- ' * 10}BPA".replace(" ", ","), 8),
+        (" ".join(f"{ROW} {MORE}".split()[:21]), -1),
+        (CHOSEN, 8),
+        (f"{ROW} {MORE.replace('3 IPv4', 'IPv4 3')}", None),
+        (f"{ROW} {MORE} extra", None),
+    ],
+)
+def test_all_fields_without_header(tmp_path: Path, row: str, trail: int | None) -> None:
+    """Rows of all fields, or of the older ones, are read in AWS's order or its console's; rows in another are refused."""
+    (tmp_path / "a.log").write_text(f"{row}\n{row}\n")
+    if trail is None:
+        with pytest.raises(auditor.InputError, match=r"a\.log: .*without a header needs"):
+            witnesses.read([tmp_path])
+        return
+    found = witnesses.read([tmp_path]).flow_log
+    assert found is not None
+    log = found.log
+    assert log.number["traffic-path"].tolist() == [trail] * 2
+    assert (log.number["srcport"].tolist(), log.texts("vpc-id").tolist()) == ([40_000] * 2, ["vpc-1"] * 2)
+    assert tuple(log.address["srcaddr"][0].tolist()) == parse_address(
+        row.split()[18] if row is CHOSEN else "10.20.1.10"
+    )
 
 
 def formats_of(fields: list[str]) -> str:

@@ -5,11 +5,15 @@ import gzip
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
 
 import auditor
-from auditor.paths import witnesses
+from auditor.paths import cloudtrail, witnesses
+from auditor.paths.model import Flows
 from auditor.prefixes import parse_address
 from tests import wire
 from tests.lab import world as w
@@ -23,8 +27,12 @@ TLS = {
     "tlsVersion": "TLSv1.3",
     "cipherSuite": "TLS_AES_128_GCM_SHA256",
     "clientProvidedHostHeader": "sts.amazonaws.com",
+    "keyExchange": "X25519MLKEM768",
 }
-STRUCTURE = "{tlsversion=TLSv1.3, ciphersuite=TLS_AES_128_GCM_SHA256, clientprovidedhostheader=sts.amazonaws.com}"
+STRUCTURE = (
+    "{tlsversion=TLSv1.3, ciphersuite=TLS_AES_128_GCM_SHA256, clientprovidedhostheader=sts.amazonaws.com, "
+    "keyexchange=X25519MLKEM768}"
+)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +55,11 @@ STRUCTURE = "{tlsversion=TLSv1.3, ciphersuite=TLS_AES_128_GCM_SHA256, clientprov
         ('{"data": [{"firstPacket": 1}]}', "Arkime"),
         ("\n\r\r\n\x1c", "a capture"),
         ("hello", "not a log that is known"),
+        ("-------\n| FilterLogEvents |\n+------+\n", "a table as it is drawn, .*--output json"),
+        (
+            '{"eventTime": "2026-11-20T11:43:20Z", "eventType": "AwsCloudTrailInsight", "insightDetails": {"eventSource": "sts"}}',
+            "CloudTrail Insights",
+        ),
         ("events:\n- eventId: '1'\n  message: 2 123456789012 eni-1\n", "YAML, .*--output json"),
         ("Records:\n- eventTime: 2025-11-24T16:00:00Z\n", "YAML, "),
         ("Event name,Event time,User name,Event source\nGetApps,2025-11-24T16:00:00Z,,", "CloudTrail's console"),
@@ -161,3 +174,30 @@ def test_events_as_tables(tmp_path: Path, when: str, tls: str, names: tuple[str,
     (event,) = trail.events
     assert (event.host, event.address, event.endpoint) == ("sts.amazonaws.com", parse_address("203.0.113.9"), None)
     assert (event.tls_version, event.cipher_suite) == ("TLS 1.3", "TLS_AES_128_GCM_SHA256")
+    assert event.group == "X25519MLKEM768"
+
+
+@pytest.mark.parametrize(
+    ("suite", "group", "told"),
+    [
+        ("-", "-", ""),
+        ("TLS_AES_128_GCM_SHA256", "X25519", ""),
+        ("ECDHE-RSA-AES128-GCM-SHA256", "x25519", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+        ("AES256-SHA", "", "TLS_RSA_WITH_AES_256_CBC_SHA"),
+        ("ECDHE-ECDSA-AES256-SHA384", "", "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384"),
+        ("1", "ECDHE", ""),
+        ("TLS_AES_128_GCM_SHA256", "X25519MLKEM768", "X25519MLKEM768"),
+        ("", "secp256r1", "secp256r1"),
+    ],
+)
+def test_what_the_two_ends_say_of_tls(suite: str, group: str, told: str) -> None:
+    """Suites by OpenSSL's names and groups in any capitals are compared with the packets; other words are not."""
+    seen = SimpleNamespace(
+        tls_version=["TLS 1.3"], cipher_suite=["TLS_AES_128_GCM_SHA256"], key_exchange_group=["x25519"]
+    )
+    details = {"tlsVersion": "TLSv1.3", "clientProvidedHostHeader": w.NAME, "cipherSuite": suite, "keyExchange": group}
+    event = cloudtrail._event({"eventTime": "2026-11-20T11:43:20Z", "sourceIPAddress": "", "tlsDetails": details})
+    assert event is not None
+    said = np.array([None], object)
+    cloudtrail.CloudTrail._compare(cast(Flows, seen), 0, event, said)
+    assert (said[0] or "").partition(",")[0] == (told and f"CloudTrail says {told}")

@@ -38,11 +38,10 @@ Array = np.ndarray[Any, Any]
 UNKNOWN_PROTOCOL = "a protocol that is not known"
 SAID = {commands.LOGIN: "a log-in", commands.COMMANDS: "commands", commands.WORDS: "text"}  # the worst first
 SAID |= {commands.UNSEEN: UNSEEN_BEGINNING}
+NEGOTIATED = ("tls_version", "cipher_suite", "key_exchange_group")
 # Columns of ``flows`` that are the handshake's.
 FROM_HANDSHAKE = (
-    "tls_version",
-    "cipher_suite",
-    "key_exchange_group",
+    *NEGOTIATED,
     "forward_secrecy",
     "post_quantum",
     "resumed",
@@ -100,7 +99,7 @@ def describe(batch: Batch, shapes: Shapes, ranges: Ranges, inside: FlowOpener) -
     server_name, hello_name = texts_of(memory, name, rows.handshakes["server_name"])
     closed = rows.flows["closed"][at] & CLOSED != 0
     handshakes = handshake_columns(rows.handshakes, hello_name, memory, shapes, closed, lost, captures)
-    negotiated = {name: handshakes.texts[name].take(place) for name in ("tls_version", "cipher_suite")}
+    negotiated = {name: handshakes.texts[name].take(place) for name in NEGOTIATED}
     protocol, upgrade = _protocols(rows), _upgrades(rows, place)
     (endpoint,) = texts_of(memory, rows.flows["vpc_endpoint"])
     aws = services.find(server_name.values, server_name.index, ends.server_high, ends.server_low, ranges)

@@ -16,9 +16,9 @@ from auditor.capture import folders
 from auditor.capture.compression import allowed
 from auditor.errors import InputError, TopologyError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import aws_states
+from auditor.paths import aws_gateways, aws_states
 from auditor.paths.aws_commands import COMMANDS, NOT_USED, OTHER_OUTPUTS, UNUSED
-from auditor.paths.aws_states import GONE
+from auditor.paths.aws_states import GONE, Lists, distinct, text
 from auditor.paths.topology import Attachment, Topology, VirtualInterface, Vpc, VpcEndpoint, Vpn
 from auditor.settings import checked
 
@@ -31,18 +31,6 @@ VPN_GATEWAYS = ("VpnGatewayId", "TransitGatewayId", "CoreNetworkArn")  # what a 
 REGION = re.compile(r"[a-z]+(?:-[a-z]+)+-\d+")
 TOKENS = ("nextToken", "NextToken")  # members that say where the next page begins
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
-
-
-class Lists(dict[str, list[str]]):
-    """Lists of texts by name."""
-
-    def add(self, name: str, some: list[str]) -> None:
-        self.setdefault(name, []).extend(some)
-
-
-def text(row: Row, name: str) -> str | None:
-    """A member that is a text; None where it is missing or empty. Raises ValueError where it is something else."""
-    return rows.member(row, name, str) or None
 
 
 class Account:
@@ -79,20 +67,22 @@ class Account:
         """Take in what one command printed. Whether it is known."""
         if not isinstance(data, dict):
             return False
-        keys = [key for key in COMMANDS if isinstance(data.get(key), list)]
-        if keys == ["routes"] and not all(isinstance(row, dict) and "routeDirection" in row for row in data["routes"]):
+        lists = {key: rows for key in COMMANDS if (rows := _list(key, data)) is not None}
+        if [*lists] == ["routes"] and not all(
+            isinstance(row, dict) and "routeDirection" in row for row in lists["routes"]
+        ):
             return False  # as many other tools call theirs
-        for key in keys:
-            listed = data[key]
+        for key, listed in lists.items():
             if not all(isinstance(row, dict) for row in listed):
                 raise TopologyError(f"{shown(path)}: {key}: not a list of objects, as aws {COMMANDS[key]} prints")
             if key == "routes":
                 if not isinstance(data.get("virtualInterfaceId"), str):
                     raise TopologyError(f"{shown(path)}: virtualInterfaceId is missing: whose routes are these?")
-                listed = [{**row, "virtualInterfaceId": data["virtualInterfaceId"]} for row in listed]
-            self.rows[key] += listed
+                self.rows[key] += [{**row, "virtualInterfaceId": data["virtualInterfaceId"]} for row in listed]
+            else:
+                self.rows[key] += listed
             self._last_page[key] = self._last_page.get(key, False) or not any(data.get(token) for token in TOKENS)
-        return bool(keys) or not UNUSED.isdisjoint(data)
+        return bool(lists) or not UNUSED.isdisjoint(data)
 
     def unfinished(self) -> Iterable[str]:
         """Commands of which the last page is missing, a sentence each."""
@@ -186,10 +176,10 @@ class Account:
             "name": name,
             "kind": row.get("virtualInterfaceType", "private"),
             "vlan": row.get("vlan"),
-            "peer_address": _distinct(text(peer, "amazonAddress") for peer in peers),
-            "own_address": _distinct(text(peer, "customerAddress") for peer in peers),
+            "peer_address": distinct(text(peer, "amazonAddress") for peer in peers),
+            "own_address": distinct(text(peer, "customerAddress") for peer in peers),
             "prefixes": [prefix for prefix in prefixes if (":" in prefix) in carried],
-            "sources": _distinct(p for p in accepted.get(name) or filters if (":" in p) in carried),
+            "sources": distinct(p for p in accepted.get(name) or filters if (":" in p) in carried),
             "state": aws_states.of_interface(row, *self._down),
             "region": row.get("region"),
             "gateway": gateway,
@@ -199,37 +189,14 @@ class Account:
 
     @cached_property
     def _behind_gateways(self) -> Lists:
-        """What each gateway leads to: prefixes allowed towards a Direct Connect gateway, VPCs behind a private one."""
+        """What each gateway leads to."""
         vpcs = {vpc.name: list(vpc.prefixes) for vpc in self._sections("Vpcs", self._vpc, Vpc)}
-        leads_to = Lists()
-
-        def attached(row: Row) -> None:
-            gateway = text(row, "TransitGatewayId")
-            if row.get("ResourceType") == "vpc" and gateway and row.get("State") not in GONE:
-                leads_to.add(gateway, vpcs.get(text(row, "ResourceId") or "", []))
-
-        def associated(row: Row) -> None:
-            allowed = [p["cidr"] for p in rows.objects(row, "allowedPrefixesToDirectConnectGateway") if text(p, "cidr")]
-            gateway, behind = text(row, "directConnectGatewayId"), rows.member(row, "associatedGateway", dict)
-            if gateway and row.get("associationState", "associated") == "associated":
-                leads_to.add(gateway, allowed)
-                if behind.get("type") == "transitGateway" and text(behind, "id"):
-                    leads_to.add(behind["id"], allowed)  # so does a VPN that ends on it
-
-        def private(row: Row) -> None:
-            some = [a for a in rows.objects(row, "VpcAttachments") if a.get("State", "attached") == "attached"]
-            if gateway := text(row, "VpnGatewayId"):
-                leads_to.add(gateway, [p for a in some for p in vpcs.get(text(a, "VpcId") or "", [])])
-
-        self._each("TransitGatewayAttachments", attached)
-        self._each("directConnectGatewayAssociations", associated)
-        self._each("VpnGateways", private)
-        return Lists({gateway: _distinct(prefixes) for gateway, prefixes in leads_to.items()})
+        return aws_gateways.behind(self._each, vpcs)
 
     def _vpn(self, row: Row) -> Row | None:
         options, telemetry = rows.member(row, "Options", dict), rows.objects(row, "VgwTelemetry")
         tunnels = rows.objects(options, "TunnelOptions")
-        outside = _distinct([text(t, "OutsideIpAddress") for t in tunnels + telemetry])
+        outside = distinct([text(t, "OutsideIpAddress") for t in tunnels + telemetry])
         # AWS sends what it has static routes for, and the site what lies behind the gateway.
         routes = [text(r, "DestinationCidrBlock") for r in rows.objects(row, "Routes") if r.get("State") != "deleted"]
         gateway = next(filter(None, (text(row, name) for name in VPN_GATEWAYS)), None)
@@ -241,7 +208,7 @@ class Account:
             "name": name,
             "outside": outside,
             "prefixes": prefixes,
-            "sources": _distinct(routes),
+            "sources": distinct(routes),
             "gateway": gateway,
         }
         if row.get("State", "available") != "available":
@@ -275,7 +242,7 @@ class Account:
         sets = [*rows.objects(row, "CidrBlockAssociationSet"), *rows.objects(row, "Ipv6CidrBlockAssociationSet")]
         sets = [s for s in sets if _block_state(s) in (None, "associated", "associating")]
         blocks = (text(s, "CidrBlock") or text(s, "Ipv6CidrBlock") for s in sets)
-        prefixes, name = _distinct([text(row, "CidrBlock"), *blocks]), text(row, "VpcId")
+        prefixes, name = distinct([text(row, "CidrBlock"), *blocks]), text(row, "VpcId")
         return {"name": name, "prefixes": prefixes, "region": self._regions.get(name)} if name and prefixes else None
 
     @cached_property
@@ -287,7 +254,7 @@ class Account:
             listed += [text(p, "PrivateIpAddress") for p in rows.objects(row, "PrivateIpAddresses")]
             listed += [text(p, "Ipv6Address") for p in rows.objects(row, "Ipv6Addresses")]
             name = text(row, "NetworkInterfaceId")
-            return (name, _distinct(listed)) if name else None
+            return (name, distinct(listed)) if name else None
 
         return dict(self._each("NetworkInterfaces", pair))
 
@@ -299,7 +266,7 @@ class Account:
         interfaces = map(rows.text, rows.member(row, "NetworkInterfaceIds", list))
         return {
             "name": name,
-            "addresses": _distinct(a for i in interfaces for a in self._addresses.get(i, [])),
+            "addresses": distinct(a for i in interfaces for a in self._addresses.get(i, [])),
             "service": service,
             "region": region,
             "vpc": row.get("VpcId"),
@@ -325,7 +292,7 @@ class Account:
         if not name or not kind or row.get("State") in GONE:
             return None
         section: Row = {"name": name, "kind": kind}
-        links = _distinct(self._behind_attachments.get(resource or "", []))
+        links = distinct(self._behind_attachments.get(resource or "", []))
         if kind == "vpn" and resource:
             section["link"] = resource
         elif kind == "direct-connect-gateway" and len(links) == 1:
@@ -344,13 +311,17 @@ def _values(data: bytes) -> list[Any]:
         return [line.value for line in lines]
 
 
+def _list(key: str, data: Row) -> list[Any] | None:
+    """The rows that a command printed; EC2's commands may print one as it is (AWS CLI, describe-vpn-connections)."""
+    listed = data.get(key)
+    if isinstance(listed, dict) and key[0].isupper():
+        return [listed]
+    return listed if isinstance(listed, list) else None
+
+
 def _block_state(block: dict[str, Any]) -> str | None:
     state = rows.member(block, "CidrBlockState", dict) or rows.member(block, "Ipv6CidrBlockState", dict)
-    return text(state, "State")
-
-
-def _distinct(values: Any) -> list[Any]:
-    return [value for value in dict.fromkeys(values) if value]
+    return (text(state, "State") or "").lower() or None  # in capitals in the documentation
 
 
 def endpoint_service(name: str) -> tuple[str | None, str | None]:

@@ -15,6 +15,23 @@ STANDING = {"available", "unknown"}  # states of a connection or LAG that may ca
 ATTACHED = {"attached", "unknown"}
 
 
+class Lists(dict[str, list[str]]):
+    """Lists of texts by name."""
+
+    def add(self, name: str, some: list[str]) -> None:
+        self.setdefault(name, []).extend(some)
+
+
+def text(row: Row, name: str) -> str | None:
+    """A member that is a text; None where it is missing or empty. Raises ValueError where it is something else."""
+    return rows.member(row, name, str) or None
+
+
+def distinct(values: Any) -> list[Any]:
+    """Values that are something, each once."""
+    return [value for value in dict.fromkeys(values) if value]
+
+
 def port(what: str, key: str, row: Row) -> tuple[str, str] | None:
     """The name and state of a connection or LAG, in words, where nothing goes over it."""
     name, state = (rows.member(row, f"{key}{member}", str) for member in ("Id", "State"))

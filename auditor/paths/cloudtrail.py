@@ -27,7 +27,18 @@ LINKS = -1
 PORT = re.compile(r":\d+$")
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
-VERSIONS = {"TLSv1": "TLS 1.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1", "TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
+# Named groups as IANA calls them, whatever their capitals; another word for a key exchange is no group.
+GROUP = re.compile(r"x25519|x448|secp\d{3}r1|ffdhe\d+|(?:x25519|secp\d{3}r1)?mlkem\d+", re.IGNORECASE)
+# Suites of TLS 1.2 are written by OpenSSL's names there.
+OPENSSL = re.compile(r"(?:(ECDHE)-(RSA|ECDSA)-)?AES(128|256)-(GCM-)?(SHA\d*)")
+VERSIONS = {
+    "SSLv3": "SSL 3.0",
+    "TLSv1": "TLS 1.0",
+    "TLSv1.0": "TLS 1.0",
+    "TLSv1.1": "TLS 1.1",
+    "TLSv1.2": "TLS 1.2",
+    "TLSv1.3": "TLS 1.3",
+}
 
 
 Door = tuple[str, str, str | None]  # path, words, link
@@ -42,7 +53,8 @@ class Event:
     address: tuple[int, int] | None
     endpoint: str | None
     tls_version: str | None
-    cipher_suite: str | None
+    cipher_suite: str | None  # by its name at IANA; None where that is not known
+    group: str | None  # of the key exchange
 
 
 def read(path: Path, allowance: Allowance | None = None) -> Taken[Event]:
@@ -73,9 +85,20 @@ def _event(record: Any) -> Event | None:
         PORT.sub("", host.lower()),
         address,
         rows.member(record, "vpcEndpointId", str) or None,
-        VERSIONS.get(version, version) or None,
-        rows.member(tls, "cipherSuite", str) or None,
+        VERSIONS.get(version),
+        _suite(rows.member(tls, "cipherSuite", str) or ""),
+        rows.member(tls, "keyExchange", str) or None,
     )
+
+
+def _suite(text: str) -> str | None:
+    """The name that IANA has for a suite."""
+    if text.startswith("TLS_"):
+        return text
+    if (found := OPENSSL.fullmatch(text)) is None:
+        return None
+    exchange, signature, bits, gcm, digest = found.groups()
+    return f"TLS_{f'{exchange}_{signature}' if exchange else 'RSA'}_WITH_AES_{bits}_{'GCM' if gcm else 'CBC'}_{digest}"
 
 
 class EventOrigin:
@@ -268,8 +291,12 @@ class CloudTrail(EventLog[Event]):
 
     @staticmethod
     def _compare(flows: Flows, k: int, event: Event, disagreement: Array) -> None:
-        # Suites of TLS 1.2 are written by OpenSSL's names there, and cannot be compared as text.
-        suite = event.cipher_suite if event.cipher_suite and event.cipher_suite.startswith("TLS_") else None
-        for logged, seen in ((event.tls_version, flows.tls_version[k]), (suite, flows.cipher_suite[k])):
-            if logged and seen and logged != seen:
+        pairs = [
+            (event.tls_version, flows.tls_version[k]),
+            (event.cipher_suite, flows.cipher_suite[k]),
+        ]
+        if event.group and GROUP.fullmatch(event.group):
+            pairs.append((event.group, flows.key_exchange_group[k]))
+        for logged, seen in pairs:
+            if logged and seen and logged.lower() != seen.lower():
                 note(disagreement, k, f"CloudTrail says {logged}, the packets {seen}: TLS may end in between")

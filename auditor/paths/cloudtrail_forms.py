@@ -11,7 +11,7 @@ from auditor.border.gate import JsonLine
 
 LISTS = ("Records", "Events", "events", "logEvents", "results", "QueryResultRows")  # members that hold a list of events
 # Members of what events are wrapped in.
-WRAPPINGS = ("CloudTrailEvent", "eventJson", "@message", "message", "Message", "detail")
+WRAPPINGS = ("logRecord", "CloudTrailEvent", "eventJson", "@message", "message", "Message", "detail")
 MOST_WRAPPINGS = 3
 COLOUR = re.compile(rb"\x1b\[[\d;]*m")  # of `aws logs tail --color on`
 DATED = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:\S+ )?\{")  # a line of `aws logs tail`, or of an export to S3
@@ -22,21 +22,25 @@ EVENTS = b"EVENTS\t"  # what --output text writes in front of each
 AS_DELIVERED = frozenset(("eventTime", "sourceIPAddress", "tlsDetails"))
 # Columns that Athena and CloudTrail Lake make of an event's members, without capitals; a structure is text in them.
 MEMBERS = {name.lower(): name for name in ("eventTime", "sourceIPAddress", "vpcEndpointId", "tlsDetails")}
-TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader")}
+TLS_MEMBERS = {name.lower(): name for name in ("tlsVersion", "cipherSuite", "clientProvidedHostHeader", "keyExchange")}
 TLS = "tlsDetails."
 TLS_MEMBER = re.compile(r"(\w+)=([^,}]*)")
+INSIGHT = b'"AwsCloudTrailInsight"'  # the type of events that count calls, and are delivered in files of their own
 HEAD = 1 << 16
+JSON = re.compile(rb'[{[]|"\{')  # how it begins: also the texts of events one by one, as jq prints them
 
 
 def looks_like(head: bytes) -> bool:
     text = COLOUR.sub(b"", head).removeprefix(b"\xef\xbb\xbf").lstrip()
     plain = text.replace(b'\\"', b'"').replace(b'""', b'"')  # records as text inside of what AWS prints, or of CSV
-    if text[:1] not in (b"{", b"["):
+    if not JSON.match(text):
         first = plain.partition(b"\n")[0]
         if _is_table(first.decode("utf-8", "replace")):
             return True
         has_events = _message_column(first.decode("utf-8", "replace")) or EVENTS in plain or DATED.match(first)
         plain = plain if has_events else b""
+    if INSIGHT in plain and b'"sourceIPAddress"' not in plain:
+        return False
     empty = re.match(rb'\{\s*"(Records|Events)"\s*:\s*\[\s*\]', text) is not None
     return empty or (b'"eventSource"' in plain and b'"eventTime"' in plain)
 
@@ -44,7 +48,7 @@ def looks_like(head: bytes) -> bool:
 def records(data: bytes) -> Iterator[JsonLine]:
     text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
     text = COLOUR.sub(b"", text) if text[:1] == b"\x1b" else text
-    if text[:1] not in (b"{", b"["):
+    if not JSON.match(text):
         yield from _of_text(text.decode("utf-8", "replace"))
         return
     number = 0

@@ -62,6 +62,37 @@ TRANSIT_DEFAULT = [
     "pkt-src-aws-service",
     "pkt-dst-aws-service",
 ]
+# All fields in the order of AWS's table of them, which ends sooner in older versions (VPC User Guide, Available fields).
+DOCUMENTED = [
+    *DEFAULT,
+    "vpc-id",
+    "subnet-id",
+    "instance-id",
+    "tcp-flags",
+    "type",
+    "pkt-srcaddr",
+    "pkt-dstaddr",
+    "region",
+    "az-id",
+    "sublocation-type",
+    "sublocation-id",
+    "pkt-src-aws-service",
+    "pkt-dst-aws-service",
+    "flow-direction",
+    "traffic-path",
+    "ecs-cluster-arn",
+    "ecs-cluster-name",
+    "ecs-container-instance-arn",
+    "ecs-container-instance-id",
+    "ecs-container-id",
+    "ecs-second-container-id",
+    "ecs-service-name",
+    "ecs-task-definition-arn",
+    "ecs-task-arn",
+    "ecs-task-id",
+    "reject-reason",
+]
+CONSOLE = sorted(DOCUMENTED[: DOCUMENTED.index("traffic-path") + 1])  # as its console orders them when all are chosen
 FORMAT = re.compile(r"\$\{([a-z0-9-]+)\}")
 SEPARATOR = re.compile(r"[-_\s]")
 NOTHING = re.compile("-")
@@ -77,6 +108,11 @@ LOOKS = {
     "log-status": re.compile(r"OK|NODATA|SKIPDATA|-"),
     "flow-direction": re.compile(r"ingress|egress|-"),
     "vpc-id": re.compile(r"vpc-\w+|-"),
+    "subnet-id": re.compile(r"subnet-\w+|-"),
+    "instance-id": re.compile(r"i-\w+|-"),
+    "type": re.compile(r"IPv[46]|EFA|-"),
+    "region": re.compile(r"[a-z]+(-[a-z]+)+-\d+|-"),
+    "ecs-cluster-arn": re.compile(r"arn:.*|-"),
     "start": re.compile(r"\d{9,10}|-"),
     "end": re.compile(r"\d{9,10}|-"),
     "protocol": re.compile(r"\d{1,3}|-"),
@@ -100,6 +136,9 @@ ALIASES = {
     "numbytes": "bytes",
     "starttime": "start",
     "endtime": "end",
+    "windowstart": "start",
+    "windowend": "end",
+    "stop": "end",
 }
 
 
@@ -139,8 +178,14 @@ def _looks(name: str, value: str) -> bool:
 
 
 def is_row(text: str, formats: Sequence[Sequence[str]]) -> bool:
-    """Whether a text is a row of one of AWS's default formats, or of ``formats``."""
-    return any(fits(text, names) for names in (DEFAULT, TRANSIT_DEFAULT, *formats))
+    """Whether a text is a row of one of AWS's default formats, of all fields in its order, or of ``formats``."""
+    return any(fits(text, names) for names in (DEFAULT, TRANSIT_DEFAULT, *formats, *_in_order(len(text.split()))))
+
+
+def _in_order(count: int) -> list[list[str]]:
+    """Formats of so many fields that are AWS's order of all of them."""
+    documented = [DOCUMENTED[:count]] if len(DEFAULT) < count <= len(DOCUMENTED) else []
+    return [*documented, CONSOLE] if count == len(CONSOLE) else documented
 
 
 def of_rows(lines: Sequence[str], formats: Sequence[Sequence[str]]) -> list[str]:
@@ -156,6 +201,9 @@ def of_rows(lines: Sequence[str], formats: Sequence[Sequence[str]]) -> list[str]
     ]
     count = len(rows[0].split())
     if not max(counts):
+        in_order = [names for names in _in_order(count) if all(fits(row, names) for row in rows)]
+        if len(in_order) == 1:
+            return in_order[0]
         beside = "the output of aws ec2 describe-flow-logs beside it, or in the folder of --aws"
         raise ValueError(
             f"no header, and {counted(count, 'field')}: give {beside}" if count != 1 else f"no header: give {beside}"

@@ -28,6 +28,11 @@ STREAM = re.compile(
     re.MULTILINE,
 )
 EVENTS = re.compile(rb"^EVENTS\t.*$", re.MULTILINE)  # what --output text writes in front of each
+# What people write into a log: lines of their own behind "#", maybe the header, and words behind a row.
+COMMENT = re.compile(rb"^[ \t]*#[^\r\n]*|[ \t]#[^\r\n]*", re.MULTILINE)
+# A message as jq prints it, or a list of them that has lost its brackets.
+QUOTED = re.compile(rb'[ \t]*"[^",\t ]+ [^",\t]+"[ \t]*,?[ \t]*\r?')
+QUOTES = re.compile(rb'"|,[ \t]*(?=\r?$)', re.MULTILINE)
 MESSAGES = ("@message", "message")  # columns of Logs Insights, and of the console, that have a row of the log
 DELIMITERS = ",\t;"
 LONGEST_LINE = 4 << 20  # bytes
@@ -50,9 +55,9 @@ def parts(chunks: Iterator[bytes], known: Sequence[str], largest: int) -> Iterat
     if data[:1] in (b"{", b"["):
         yield "\n".join(flow_log_json.lines(_whole(data, chunks, largest), known)).encode() + b"\n"
         return
-    convert = _converter(data, known)
+    convert = _converter(_uncommented(data, known).lstrip(b"\r\n"), known)
     for lines in _whole_lines(itertools.chain([data], chunks)):
-        yield convert(lines)
+        yield convert(_uncommented(lines, known))
 
 
 def _whole(first: bytes, chunks: Iterator[bytes], largest: int) -> bytes:
@@ -82,11 +87,28 @@ def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
+def _uncommented(lines: bytes, known: Sequence[str]) -> bytes:
+    """Lines without comments: of one that names the log's fields these stay."""
+    if b"#" not in lines:
+        return lines
+
+    def kept(comment: re.Match[bytes]) -> bytes:
+        text = comment[0].strip(b" \t#")
+        names = header(text.decode("ascii", "replace"), known)
+        return text if {"srcport", "dstport", "protocol"} <= set(names) else b""
+
+    return COMMENT.sub(kept, lines)
+
+
 def _converter(data: bytes, known: Sequence[str]) -> Callable[[bytes], bytes]:
     """What makes lines of AWS's form of those of a text that begins with ``data``."""
     first = data.partition(b"\n")[0]
+    if QUOTED.fullmatch(first):
+        return _plain(first)
     for delimiter in DELIMITERS:
-        if delimiter.encode() in first and _names_columns(first, delimiter, known):
+        if delimiter.encode() not in first:
+            continue
+        if _names_columns(first, delimiter, known):
             return _Csv(known, delimiter)
         if is_row(first.replace(b'"', b"").decode("utf-8", "replace").replace(delimiter, " "), ()):
             return _Csv(known, delimiter, has_header=False)
@@ -99,11 +121,12 @@ def _converter(data: bytes, known: Sequence[str]) -> Callable[[bytes], bytes]:
 
 def _plain(first: bytes) -> Callable[[bytes], bytes]:
     """Lines of fields, maybe with tabs between, or behind a time and the name of a stream."""
-    has_tabs, is_coloured = b"\t" in first, b"\x1b[" in first
+    has_tabs, is_coloured, is_quoted = b"\t" in first, b"\x1b[" in first, QUOTED.fullmatch(first) is not None
     is_dated = DATED.match(COLOUR.sub(b"", first).replace(b"\t", b" ")) is not None
 
     def convert(lines: bytes) -> bytes:
         lines = COLOUR.sub(b"", lines) if is_coloured else lines
+        lines = QUOTES.sub(b"", lines) if is_quoted else lines
         lines = lines.replace(b"\t", b" ") if has_tabs else lines
         lines = STREAM.sub(b"", DATED.sub(b"", lines)) if is_dated else lines
         return _tidy(lines)

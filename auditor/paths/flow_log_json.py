@@ -11,7 +11,7 @@ from auditor.border import gate
 from auditor.paths.flow_log_fields import is_row, spelled
 
 UNREAD = "?"  # stands for a row that has not the fields of the log
-LISTS = ("events", "results", "logEvents", "ResultSet", "Rows")  # members that hold the rows
+LISTS = ("events", "results", "logEvents", "ResultSet", "Rows", "logRecord")  # members that hold the rows
 EMPTY = re.compile(r'\s*\[\s*\]\s*$|\s*\{.{0,2000}"(?:events|results|logEvents)"\s*:\s*\[\s*\]', re.DOTALL)
 STRING = re.compile(r'"((?:\\.|[^"\\])*)"')
 DATED = re.compile(r"^\d{4}-\d\d-\d\dT\S+ ")

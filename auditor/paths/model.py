@@ -138,6 +138,7 @@ class Flows:
     region: Array
     tls_version: Array
     cipher_suite: Array
+    key_exchange_group: Array
     ways: dict[str, Ways]
     positions: Positions
     interfaces: list[str | None]  # names of the capture's interfaces

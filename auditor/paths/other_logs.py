@@ -65,6 +65,7 @@ UNREAD_FORMS = (
         "YAML",
         "write it as JSON: aws has --output json",
     ),
+    (rb"^-{5,}\s*\n\|", "a table as it is drawn", "write it as JSON: aws has --output json"),
     (
         rb"^(?=[^\n]*Event name)(?=[^\n]*Event time)[^\n]*,",
         "the event history as CloudTrail's console writes it to CSV",

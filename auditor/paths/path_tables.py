@@ -42,7 +42,7 @@ def seen_flows(
     texts: dict[str, Texts],
     aws: dict[str, Array],
 ) -> Flows:
-    """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version and suite."""
+    """A batch's flows as paths are judged by; ``texts``: protocol, server name, service, Region, version, suite and group."""
     flows = rows.flows
     plain = (ends.client["tunnel"] == 0) & (ends.server["tunnel"] == 0)
     return Flows(

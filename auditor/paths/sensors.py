@@ -30,6 +30,7 @@ EVE_VERSIONS = {"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLS
     f"TLS 1.{n}": f"TLS 1.{n}" for n in range(4)
 }
 FACTOR = 24  # bytes of memory that a byte of text becomes, of short rows
+EVE = re.compile(rb'"event_type"\s*:\s*"(?:stats|engine)"')
 LAST_PORT, LAST_VLAN = 65_535, 4095
 Ends = tuple[tuple[int, int], int, tuple[int, int], int]
 
@@ -61,7 +62,10 @@ def looks_like(head: bytes) -> bool:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith((b"#separator", b"#fields")):
         return b"id.orig_h" in head
-    return text[:1] == b"{" and (b'"id.orig_h"' in head or (b'"event_type"' in head and b'"src_ip"' in head))
+    if text[:1] not in (b"{", b"["):
+        return False
+    # Statistics come every few seconds: on a quiet link they are what a log begins with.
+    return b'"id.orig_h"' in head or EVE.search(head) is not None or (b'"event_type"' in head and b'"src_ip"' in head)
 
 
 def read(path: Path, allowance: Allowance | None = None) -> Taken[SensorFlow]:
@@ -74,8 +78,10 @@ def read(path: Path, allowance: Allowance | None = None) -> Taken[SensorFlow]:
 
 def _lines(data: bytes) -> Iterator[JsonLine]:
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
-    if text.lstrip().startswith("{"):
-        yield from gate.json_lines(text)
+    if text.lstrip().startswith(("{", "[")):
+        for line in gate.json_lines(text):
+            listed = line.value if isinstance(line.value, list) else [line.value]  # jq -s makes one list of lines
+            yield from (JsonLine(line.number, row, line.wrong) for row in listed)
         return
     fields: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -97,7 +103,8 @@ def _flow(row: dict[str, Any]) -> SensorFlow | None:
         ends = _ends(row, "src_ip", "src_port", "dest_ip", "dest_port")
         version = EVE_VERSIONS.get(str(rows.member(row, "tls", dict).get("version")))
         when = rows.nanoseconds(rows.member(row, "flow", dict).get("start") or row.get("timestamp"))
-        vlans = tuple(rows.whole(tag, 0, LAST_VLAN) for tag in rows.member(row, "vlan", list))
+        tags = [row["vlan"]] if isinstance(row.get("vlan"), int) else rows.member(row, "vlan", list)
+        vlans = tuple(rows.whole(tag, 0, LAST_VLAN) for tag in tags)  # of one tag, its number (before Suricata 5)
         ether = rows.member(row, "ether", dict)
         macs = _macs([ether.get("src_mac"), ether.get("dest_mac")])
         macs |= _macs(mac for name in ("src_macs", "dest_macs") for mac in rows.member(ether, name, list))
