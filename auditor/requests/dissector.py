@@ -22,7 +22,7 @@ ENCRYPTED_EXTENSIONS, CERTIFICATE, CERTIFICATE_REQUEST, CERTIFICATE_VERIFY, PACK
 PACKED = "tls.compress_certificate"
 NOTHING_REVEALED: dict[str, Any] = {"alpn": None, "certificates": [], "unread": None, "asked": None, "signed": None}
 # RFC 8446 4.6.2; tshark then takes the client's keys for new ones.
-ASKED_LATER = "a server asked for the client's certificate behind the handshake: what the client sent after that is not read by tshark"
+ASKED_LATER = "its server asked for the client's certificate behind the handshake: what the client sent after that tshark does not read"
 HEADERS = "1"  # type of a frame of HTTP/2
 BROKEN = "a packet of it could not be taken apart"
 BODY = 4096  # bytes of a response with an error that are looked at
@@ -115,7 +115,7 @@ class Dissector:
         self.streams = Streams()
         self.begun: dict[tuple[int, bool], dict[str, str]] = {}  # of flows and sides: headers that are not whole
         self.opened: set[tuple[int, bool]] = set()  # flows, and whether it is the client's side
-        self._broken: dict[int, str] = {}
+        self._partial: dict[int, str] = {}
         self.revealed: dict[tuple[int, bool], dict[str, Any]] = {}  # likewise: what their encrypted handshakes say
 
     def take(self, packet: Any) -> Iterator[Request]:
@@ -124,7 +124,7 @@ class Dissector:
         try:
             yield from self._take(layers)
         except Exception:  # noqa: BLE001 - whatever it is: others' requests do not depend on what one of them sends
-            self._broken[layers.flow] = BROKEN
+            self._partial[layers.flow] = BROKEN
 
     def _take(self, layers: Layers) -> Iterator[Request]:
         for layer in layers.layers:
@@ -156,7 +156,7 @@ class Dissector:
         ):  # which comes first, where it does (RFC 8446 4.3.2)
             entry["asked"] = entry["asked"] or CERTIFICATE_REQUEST in types
         if CERTIFICATE_REQUEST in types and (seen.flow, True) in self.opened:
-            self.notes.add(ASKED_LATER)
+            self._partial[seen.flow] = ASKED_LATER
         if CERTIFICATE_VERIFY in types and entry["signed"] is None:
             # Those that a CertificateRequest lists stand before it.
             schemes = values(layer, "tls.handshake.sig_hash_alg")
@@ -265,7 +265,7 @@ class Dissector:
     @property
     def partial(self) -> dict[int, str]:
         """Flows of whose requests some may not have been read, and why."""
-        return self.streams.partial | self._broken
+        return self.streams.partial | self._partial
 
 
 def _chain(layer: Any, *, is_packed: bool) -> packed_certificates.Chain:
