@@ -189,3 +189,20 @@ def test_regions_of_zones(tmp_path: Path) -> None:
         subnet = {"VpcId": "vpc-1", "AvailabilityZone": zone}
         account = read(tmp_path, Subnets=[subnet], Vpcs=[{"VpcId": "vpc-1", "CidrBlock": "172.31.0.0/16"}])
         assert [vpc.region for vpc in account.vpc] == ["us-west-2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("com.amazonaws.us-east-1.pinpoint", ("us-east-1", "pinpoint")),
+        ("com.amazonaws.us-gov-west-1.email-smtp", ("us-gov-west-1", "ses-smtp")),
+        ("cn.com.amazonaws.cn-north-1.ecr.dkr", ("cn-north-1", "ecr.dkr")),
+        ("com.amazonaws.vpce.us-east-1.vpce-svc-0123", ("us-east-1", "vpce-svc-0123")),
+        ("com.amazonaws.s3-global.accesspoint", (None, "s3-global.accesspoint")),
+        ("com.amazonaws.us-east-1", ("us-east-1", None)),
+        ("aws.sagemaker.us-east-1.notebook", (None, None)),
+    ],
+)
+def test_names_of_endpoint_services(name: str, told: tuple[str | None, str | None]) -> None:
+    """Services of AWS's and of its customers say their Region where they have one."""
+    assert aws_files.endpoint_service(name) == told

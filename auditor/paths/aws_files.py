@@ -327,12 +327,14 @@ def _block_state(block: dict[str, Any]) -> str | None:
 def endpoint_service(name: str) -> tuple[str | None, str | None]:
     """Region and service of an endpoint service's name, as com.amazonaws.us-east-1.pinpoint (AWS PrivateLink guide)."""
     parts = name.split(".")
-    at = next((k for k, part in enumerate(parts) if part == "amazonaws"), None)
-    if at is None or len(parts) < at + 3:
+    if "amazonaws" not in parts:
         return None, None
-    service = ".".join(parts[at + 2 :])
+    rest = parts[parts.index("amazonaws") + 1 :]
+    rest = rest[1:] if rest[:1] == ["vpce"] else rest  # of a customer: com.amazonaws.vpce.us-east-1.vpce-svc-0123
+    region = rest.pop(0) if rest and REGION.fullmatch(rest[0]) else None  # none in com.amazonaws.s3-global.accesspoint
+    service = ".".join(rest)
     renamed = {"pinpoint-sms-voice-v2": "sms-voice", "email-smtp": "ses-smtp", "email": "ses"}
-    return parts[at + 1], renamed.get(service, service)
+    return region, renamed.get(service, service) or None
 
 
 def read(folder: str | Path, notes: list[str] | None = None, allowance: Allowance | None = None) -> Topology:

@@ -28,7 +28,7 @@ PORT = re.compile(r":\d+$")
 FACTOR = 24  # bytes of memory that a byte of JSON becomes, of many small values
 MOST_NEAR, MOST_LOOKED_AT = 64, 256  # flows at an event's moment that are looked at: more say nothing of any of them
 # Named groups as IANA calls them, whatever their capitals; another word for a key exchange is no group.
-GROUP = re.compile(r"x25519|x448|secp\d{3}r1|ffdhe\d+|(?:x25519|secp\d{3}r1)?mlkem\d+", re.IGNORECASE)
+GROUP = re.compile(r"x25519|x448|secp\d{3}r1|(?:x25519|secp\d{3}r1)?mlkem\d+", re.IGNORECASE)
 # Suites of TLS 1.2 are written by OpenSSL's names there.
 OPENSSL = re.compile(r"(?:(ECDHE)-(RSA|ECDSA)-)?AES(128|256)-(GCM-)?(SHA\d*)")
 VERSIONS = {

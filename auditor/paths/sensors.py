@@ -79,9 +79,9 @@ def read(path: Path, allowance: Allowance | None = None) -> Taken[SensorFlow]:
 def _lines(data: bytes) -> Iterator[JsonLine]:
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     if text.lstrip().startswith(("{", "[")):
-        for line in gate.json_lines(text):
-            listed = line.value if isinstance(line.value, list) else [line.value]  # jq -s makes one list of lines
-            yield from (JsonLine(line.number, row, line.wrong) for row in listed)
+        for one in gate.json_lines(text):
+            listed = one.value if isinstance(one.value, list) else [one.value]  # jq -s makes one list of lines
+            yield from (JsonLine(one.number, row, one.wrong) for row in listed)
         return
     fields: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
