@@ -1,6 +1,8 @@
 """More captures and side inputs that ask for much: requests in clear, what says who is who in a network, archives, routes."""
 
+import ssl
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -147,3 +149,45 @@ def mrt(path: Path, count: int) -> Path:
         for number in range(count):
             file.write(record(2, struct.pack(">IBI", number, 32, number + (20 << 24)) + entry))
     return path
+
+
+def _opened(path: Path, data: bytes) -> Path:
+    """A pcapng with one TLS session, in which a client sends ``data``, and its secrets."""
+    from tests import carriers, wire
+
+    with tempfile.TemporaryDirectory() as folder:
+        server, client, keys = carriers.context(Path(folder)), ssl.create_default_context(), Path(folder) / "keys"
+        client.check_hostname, client.verify_mode, client.keylog_filename = False, ssl.CERT_NONE, str(keys)
+        for context in (server, client):
+            context.set_alpn_protocols(["h2"])
+        flights = carriers.session(client, server, data)
+        secrets = keys.read_bytes()
+    held = wire.block(10, struct.pack("<II", 0x544C534B, len(secrets)) + secrets)
+    frames = wire.Talk().open().play(flights).packets
+    sent = [wire.enhanced(frame, BEGIN * 1_000_000 + number) for number, frame in enumerate(frames)]
+    path.write_bytes(b"".join([wire.section(), held, wire.interface(), *sent]))
+    return path
+
+
+def _frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
+    """A frame of HTTP/2 (RFC 9113 4.1)."""
+    return struct.pack(">I", len(body))[1:] + struct.pack(">BBI", kind, flags, stream) + body
+
+
+BEGUN = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0)
+GET = b"\x82\x87\x84\x41\x0dexample.local"  # :method GET, :scheme https, :path /, :authority (RFC 7541, appendix A)
+
+
+def streams_of_http2(path: Path, count: int) -> Path:
+    """As many streams of HTTP/2 inside of TLS that is opened, each with a request."""
+    return _opened(path, BEGUN + b"".join(_frame(1, 5, 1 + 2 * number, GET) for number in range(count)))
+
+
+def continuations(path: Path, count: int) -> Path:
+    """One request of HTTP/2 whose fields come in as many CONTINUATION frames (RFC 9113 6.10)."""
+    return _opened(path, BEGUN + _frame(1, 1, 1, GET) + _frame(9, 0, 1, b"\0\1a\1b") * count + _frame(9, 4, 1))
+
+
+def frames_of_http2(path: Path, count: int) -> Path:
+    """One request of HTTP/2, and as many frames of data behind it that hold nothing."""
+    return _opened(path, BEGUN + _frame(1, 4, 1, GET) + _frame(0, 0, 1) * count)
