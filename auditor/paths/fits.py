@@ -132,7 +132,7 @@ class Fitting:
         alike = bool(code.any())
         code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE)) & self._has_others_mac(link)] = 0
         code[(code == MAC) & self._is_virtual(link)] = 0
-        code[(code == VLAN) & (np.logical_or(*self._strangers(link)) | (has_name & self._is_beside(link)))] = 0
+        code[(code == VLAN) & np.logical_or(*self._strangers(link))] = 0
         if not link.is_up:
             # Who has its tag meanwhile is somebody else; its peer's MAC shows that it is up all the same.
             code[np.isin(code, (INTERFACE_VLAN, VLAN, INTERFACE))] = 0
@@ -243,15 +243,6 @@ class Fitting:
             if point.outer is None and point.link == link.name:  # that it is somewhere at the link's site is not enough
                 declared |= self._points[point.name] & (point.interface is not None or not by_interface)
         return declared
-
-    def _is_beside(self, link: Link) -> Array:
-        """Looks on other interfaces than those that the owner declared to be a link's."""
-        points = [point for point in self._network.topology.capture_point if point.outer is None]
-        mine = [point.name for point in points if point.link == link.name and point.interface is not None]
-        beside = np.full(len(self._at), bool(mine))
-        for name in mine:
-            beside &= ~self._points[name]
-        return beside
 
     def _is_elsewhere(self, link: Link) -> Array:
         """Looks at a capture point that the owner declared to be a link's of another path, and at none of this path."""

@@ -31,7 +31,8 @@ class Link(Strict):
 
     ``vlan`` is the tag that its frames have and no other, or the whole stack. ``interface`` may have the wildcards ``*``
     and ``?``. ``peer_address`` is the other router's: whoever a capture shows to have it on the link's own VLAN and
-    interface, by ARP, Neighbor Discovery or BGP, has the peer's MAC. What is ``down`` carries nothing.
+    interface, by ARP, Neighbor Discovery or BGP, has the peer's MAC (a link-local one: where ``interface`` is given). What
+    is ``down`` carries nothing.
     """
 
     path: ClassVar[str]  # the path that whatever goes over it takes

@@ -218,10 +218,6 @@ LAYOUTS = [
         )
     ),
     Layout("VLAN alone, between networks", seen(OTHER_ON_VLAN, server="10.20.2.99"), DIRECT, '[[virtual_interface]]\nname = "x"\nvlan = 101\n'),
-    Layout(
-        "VLAN alone, on another interface than the one declared", w.on_interface(seen(OTHER_ON_VLAN, server="172.31.5.20"), "eth0"), NOTHING,
-        w.SITE + '[[virtual_interface]]\nname = "x"\nvlan = 101\n[[capture_point]]\nname = "p"\ninterface = "eth1"\nlink = "x"\n',
-    ),
     *(
         Layout(
             f"an interface that has a number instead of a name, {name}", sent([*seen(DX), *seen(LAN)], 276), said,
