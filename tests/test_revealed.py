@@ -145,7 +145,7 @@ def test_a_client_that_renegotiates() -> None:
         dissector = Dissector({"salt": "", "clear": []})
         dissector.opened = opened
         for from_client in (False, True):
-            dissector._flight(SimpleNamespace(flow=1, from_client=from_client), shown)  # type: ignore[arg-type] # noqa: SLF001
+            dissector._flight(SimpleNamespace(flow=1, from_client=from_client), shown)  # type: ignore[arg-type]
         found = dissector.revealed.get((1, True))
         assert (found and found["certificates"]) == certificates
         assert (1, False) not in dissector.revealed
@@ -161,7 +161,7 @@ def test_what_cannot_be_unpacked_is_told() -> None:
         tls__compress_certificate__compressed_certificate_message=["00ff"],
     )
     dissector = Dissector({"salt": "", "clear": []})
-    dissector._flight(SimpleNamespace(flow=1, from_client=False), shown)  # type: ignore[arg-type] # noqa: SLF001
+    dissector._flight(SimpleNamespace(flow=1, from_client=False), shown)  # type: ignore[arg-type]
     found = dissector.revealed[1, False]
     assert found["certificates"] == []
     assert "brotli" in found["unread"]
