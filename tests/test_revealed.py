@@ -5,6 +5,8 @@ import ssl
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ import zstandard
 
 import auditor
 from auditor.requests import packed_certificates
+from auditor.requests.dissector import Dissector
 from tests import carriers, wire
 
 Run = Callable[..., auditor.Audit]
@@ -95,7 +98,7 @@ def test_without_keys(audit_bytes: Run, talk: tuple[list[bytes], Path], wrong: b
     assert result.certificates.empty
 
 
-def packed(algorithm: int, message: bytes, size: int | None = None) -> packed_certificates.Chain:
+def packed(algorithm: int, message: bytes, size: int | None = None) -> packed_certificates.UnpackedChain:
     """What is unpacked of a Certificate message that an algorithm packed, or of bytes that only claim to be that."""
     packers: dict[int, Callable[[bytes], bytes]] = {1: zlib.compress, 3: zstandard.compress}
     data = packers.get(algorithm, bytes)(message)
@@ -122,3 +125,43 @@ def test_compressed_certificates() -> None:
         assert packed_certificates.chain(algorithm, 40, b"no such stream") == ([], packed_certificates.DAMAGED)
     for algorithm, name in ((2, "brotli"), (4, "algorithm 4")):
         assert name in (packed(algorithm, listed(b"leaf")).unread or "")
+
+
+def layer(**fields: list[str]) -> Any:
+    """A layer of TLS as pyshark has it: ``__`` stands for the dots of a field's name."""
+    shown = {
+        name.replace("__", "."): [SimpleNamespace(show=one, raw_value=one) for one in values]
+        for name, values in fields.items()
+    }
+    return SimpleNamespace(
+        layer_name="tls", _all_fields={name: SimpleNamespace(all_fields=values) for name, values in shown.items()}
+    )
+
+
+def test_a_client_that_renegotiates() -> None:
+    """A client's certificate behind both sides' Finished, where no record says that it is encrypted, is that of a renegotiation."""
+    shown = layer(tls__handshake__type=["11", "15"], tls__handshake__certificate=["3000"])
+    for opened, certificates in (({(1, True)}, None), ({(1, True), (1, False)}, ["3000"])):
+        dissector = Dissector({"salt": "", "clear": []})
+        dissector.opened = opened
+        for from_client in (False, True):
+            dissector._flight(SimpleNamespace(flow=1, from_client=from_client), shown)  # type: ignore[arg-type]
+        found = dissector.revealed.get((1, True))
+        assert (found and found["certificates"]) == certificates
+        assert (1, False) not in dissector.revealed
+
+
+def test_what_cannot_be_unpacked_is_told() -> None:
+    """Of compressed certificates the reason is kept; the algorithms that a request lists before them are none of theirs."""
+    shown = layer(
+        tls__record__opaque_type=["23"],
+        tls__handshake__type=["13", "25"],
+        tls__compress_certificate__algorithm=["1", "2"],
+        tls__compress_certificate__uncompressed_length=["40"],
+        tls__compress_certificate__compressed_certificate_message=["00ff"],
+    )
+    dissector = Dissector({"salt": "", "clear": []})
+    dissector._flight(SimpleNamespace(flow=1, from_client=False), shown)  # type: ignore[arg-type]
+    found = dissector.revealed[1, False]
+    assert found["certificates"] == []
+    assert "brotli" in found["unread"]

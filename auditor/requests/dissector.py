@@ -268,18 +268,18 @@ class Dissector:
         return self.streams.partial | self._partial
 
 
-def _chain(layer: Any, *, is_packed: bool) -> packed_certificates.Chain:
+def _chain(layer: Any, *, is_packed: bool) -> packed_certificates.UnpackedChain:
     """The certificates that a layer shows. Newer versions of tshark unpack some by themselves."""
     chain = raw_values(layer, "tls.handshake.certificate")
     if sum(map(len, chain)) > 2 * packed_certificates.MOST_BYTES:
-        return packed_certificates.Chain([], packed_certificates.TOO_LONG)
+        return packed_certificates.UnpackedChain([], packed_certificates.TOO_LONG)
     if chain or not is_packed:
-        return packed_certificates.Chain(chain)
+        return packed_certificates.UnpackedChain(chain)
     # Those that a CertificateRequest lists stand before it.
     algorithms, size = values(layer, f"{PACKED}.algorithm"), first(layer, f"{PACKED}.uncompressed_length") or ""
     packed = raw_values(layer, f"{PACKED}.compressed_certificate_message")
     if not packed or not algorithms or not is_number(algorithms[-1]) or not is_number(size):
-        return packed_certificates.Chain([], packed_certificates.DAMAGED)
+        return packed_certificates.UnpackedChain([], packed_certificates.DAMAGED)
     return packed_certificates.chain(int(algorithms[-1]), int(size), bytes.fromhex(packed[0]))
 
 

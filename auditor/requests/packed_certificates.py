@@ -12,20 +12,20 @@ TOO_LONG = f"the certificates take more than {MOST_BYTES} bytes and are not read
 DAMAGED = "the compressed certificates cannot be unpacked"
 
 
-class Chain(NamedTuple):
+class UnpackedChain(NamedTuple):
     """Certificates as hexadecimal digits, or why they are not known."""
 
     certificates: list[str]
     unread: str | None = None
 
 
-def chain(algorithm: int, size: int, packed: bytes) -> Chain:
+def chain(algorithm: int, size: int, packed: bytes) -> UnpackedChain:
     """What a CompressedCertificate has; ``size``: how long the Certificate message that it stands for says to be."""
     if size > MOST_BYTES:
-        return Chain([], TOO_LONG)
+        return UnpackedChain([], TOO_LONG)
     if algorithm not in (ZLIB, ZSTD):
         name = NAMES.get(algorithm, f"algorithm {algorithm}")
-        return Chain([], f"the certificates are compressed with {name}, which is not unpacked here")
+        return UnpackedChain([], f"the certificates are compressed with {name}, which is not unpacked here")
     try:
         message = _unpacked(algorithm, size, packed)
     except (zlib.error, ImportError, ValueError, RuntimeError):
@@ -36,7 +36,7 @@ def chain(algorithm: int, size: int, packed: bytes) -> Chain:
         message = b""
     # RFC 8879 4: a message of another length than the one told is not valid.
     found = _certificates(message) if len(message) == size else None
-    return Chain([], DAMAGED) if found is None else Chain(found)
+    return UnpackedChain([], DAMAGED) if found is None else UnpackedChain(found)
 
 
 def _unpacked(algorithm: int, size: int, packed: bytes) -> bytes:
