@@ -67,6 +67,7 @@ CLI_NEEDS = {
     "auditor.report.fetched": "removes what was fetched",
     "auditor.report.proof": "needs no pandas",
     "auditor.report.results": "needs no pandas",
+    "auditor.report.seals.sealed": "the namespace of signatures",
     "auditor.report.verify": "needs no manifest",
     "auditor.report.who": "needs no pandas",
     "auditor.requests.decrypt": "names a type",
