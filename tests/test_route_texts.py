@@ -16,6 +16,10 @@ from tests.route_tables import AWS, ISP, hop_to
 CODES = "Codes: C - connected, S - static, B - BGP\n       * - candidate default\n\n"
 FRR = "Codes: K - kernel route, B - BGP,\n       > - selected route, * - FIB route\n\n"
 LAST = f"Gateway of last resort is {ISP} to network 0.0.0.0\n\n"
+AOS_CX = (
+    "Prefix              Nexthop          Interface     VRF(egress)       Origin/   Distance/    Age\n"
+    "                                                                     Type      Metric\n---------------------\n"
+)
 TEXTS = {
     "ip route": f"default via {ISP} dev eth2 proto static\n52.94.0.0/16 via {AWS} dev eth1.102 proto bgp metric 20\n",
     "ip route, two metrics": f"default via {ISP} dev eth2\n52.94.0.0/16 via {ISP} dev eth2 metric 200\n"
@@ -73,6 +77,11 @@ TEXTS = {
     "show bgp all": f"For address family: IPv4 Unicast\n\n     Network          Next Hop            Metric LocPrf Weight Path\n *>   0.0.0.0          {ISP}                           0 64999 i\n"
     f" *>   52.94.0.0/16     {AWS}                             0 7224 i\n\nFor address family: VPNv4 Unicast\n\n     Network          Next Hop            Metric LocPrf Weight Path\n"
     f"Route Distinguisher: 64999:1 (default for vrf red)\n *>   52.94.5.0/24     {ISP}                           0 64999 i\n",
+    "AOS-CX": f"Displaying ipv4 routes selected for forwarding\n\n'[x/y]' denotes [distance/metric]\n\n0.0.0.0/0, vrf default\n\tvia  {ISP},  [1/0],  static\n"
+    f"52.94.0.0/16, vrf default\n\tvia  {AWS},  [20/0],  bgp\n52.94.5.0/24, vrf red\n\tvia  {ISP},  [1/0],  static\n",
+    "AOS-CX, a table": f"VRF: default\n\n{AOS_CX}0.0.0.0/0           {ISP}      1/1/2         -                 S         [1/0]        01h:20m:36s\n"
+    f"52.94.0.0/16        {AWS}        1/1/1         -                 B/E       [20/0]       01h:20m:36s\n\nVRF: red\n\n"
+    f"{AOS_CX}52.94.5.0/24        {ISP}      1/1/2         -                 S         [1/0]        01h:20m:36s\n",
     "BIRD 2": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0            unicast [static1 2026-11-01] * (200)\n\tvia {ISP} on eth2\n"
     f"52.94.0.0/16         unicast [isp 2026-11-01] (100) [AS16509i]\n\tvia {ISP} on eth2\n"
     f"                     unicast [aws_dx 2026-11-01] * (100) [AS16509i]\n\tvia {AWS} on eth1.102\n",
@@ -81,6 +90,9 @@ TEXTS = {
     f"                   via {ISP} on eth2 [isp 2026-11-01] (100) [AS16509i]\n",
 }
 NOWHERE = {
+    "AOS-CX": f"VRF: default\n\n{AOS_CX}0.0.0.0/0           {ISP}      1/1/2         -                 S         [1/0]        1h\n"
+    "52.94.0.0/16        blackhole        -             -                 S         [1/0]        1h\n",
+    "ASA, to VPN clients on one line": f"{CODES}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nV        52.94.0.0 255.255.0.0 connected by VPN (advertised), outside\n",
     "EOS": f"{CODES}Gateway of last resort:\n S        0.0.0.0/0 [1/0]\n           via {ISP}, Ethernet2\n"
     " S        52.94.0.0/16\n           directly connected, Null0\n",
     "IOS": f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nS        52.94.0.0/16 is directly connected, Null0\n",
@@ -143,6 +155,10 @@ def test_several_next_hops(tmp_path: Path, text: str) -> None:
         ('IP Route Table for VRF "default"\n\n10.1.0.0/16, ubest/mbest: 1/0, attached\n    *via 10.1.0.1, Vlan10, [0/0], 2d, direct\n', [("", "Vlan10")]),
         ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%default, Eth1/1, [1/0], 2d, static\n", [("192.0.2.1", "Eth1/1")]),
         ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%red, [20/0], 2d, bgp-65010, external\n", [("192.0.2.1", "VRF red")]),
+        ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      192.0.2.1@5<             0             0 7224 i\n", [("192.0.2.1", "VRF 5")]),
+        ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      0.0.0.0                  0         32768 i\n", [("", None)]),
+        (f"{CODES}S        10.1.0.0/16 [1/0] via 0.0.0.0, Dialer1\n", [("", None)]),
+        (f"{AOS_CX}10.1.0.0/16         192.0.2.1        1/1/1         -                 O         [110/2]      1h\n                    192.0.2.5        1/1/2         red                         [110/2]      1h\n", [("192.0.2.1", "1/1/1"), ("192.0.2.5", "VRF red")]),
         (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (red), 2d\n", [("192.0.2.1", "VRF red")]),
         (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (recursive is directly connected, port1), 2d\n", [("192.0.2.1", None)]),
     ],
@@ -224,6 +240,7 @@ def test_an_empty_default_vrf(tmp_path: Path) -> None:
     "text",
     [
         f"{CODES}B    52.94.0.0/99 [20/0] via {AWS}, 2d\nS*   0.0.0.0/0 [1/0] via {ISP}\n",
+        "     Network          Next Hop            Metric LocPrf Weight Path\n *>  0.0.0.0          192.0.2.9                0             0 7224 i\n*>52.94.0.0/16     192.0.2.1                0             0 7224 i\n",
         # ASA prints the name that it has for an address.
         f"{CODES}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nS        server-1 255.255.255.255 [1/0] via {AWS}, inside\n                          [1/0] via {ISP}, inside\n",
     ],
@@ -236,3 +253,21 @@ def test_prefixes_are_checked(tmp_path: Path, text: str) -> None:
     assert list(routes.prefixes) == [parse("0.0.0.0/0")]
     assert routes.hops[routes.hop[0]].others == ()
     assert ["1 of 2 routes" in note or "1 route" in note for note in notes] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('Routing entry for 10.0.0.0/8\n  Known via "static", distance 1\n  Routing Descriptor Blocks\n    192.0.2.1\n', "give what `show ip route` prints"),
+        ("inet.0: 1 destinations, 1 routes\n\nA V Destination        P Prf   Metric 1   Metric 2  Next hop        AS path\n* ? 0.0.0.0/0          S   5                       >192.0.2.1\n", "terse` of Junos: give what `show route`"),
+        ("inet.0: 1 destinations, 1 routes\n10.0.0.0/8 (1 entry, 1 announced)\n        *Static Preference: 5\n                Next hop: 192.0.2.1 via ge-0/0/0.0, selected\n", "details of Junos: give what `show route`"),
+        ("Routing Tables: Public\n\nDestination: 0.0.0.0/0\n     Protocol: Static           Process ID: 0\n      NextHop: 192.0.2.1         Neighbour: 0.0.0.0\n", "details of VRP: give what `display ip routing-table`"),
+        ("  Destination        Gateway         VLAN Type      Sub-Type   Metric     Dist.\n  10.0.0.0/8         192.0.2.1       20   static               1          1\n", "of ProCurve or IronWare: write each route as"),
+        ("IPv4 Dest-Routes for <trust-vr> (1 entries)\n   ID          IP-Prefix  Interface    Gateway   P Pref    Mtr    Vsys\n*   4        10.0.0.0/8     eth0/1  192.0.2.1   S   20      1    Root\n", "of ScreenOS: write each route as"),
+        ("Network Next Hop Metric LocPrf Weight Path\n*>e10.0.0.0/8 192.0.2.1 0 7224 i\n", "none of its routes can be read"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_with_how_to_convert_it(tmp_path: Path, text: str, words: str) -> None:
+    """A known text that has no reader, or has lost its columns, is named, with what to give instead."""
+    with pytest.raises(auditor.InputError, match=words):
+        hop_to(tmp_path, text, "10.0.0.1")

@@ -7,6 +7,7 @@ Among routes to one prefix those of the lowest metric are in force; several of t
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from auditor.paths.route_texts import hop_of
 from auditor.paths.route_vrfs import Entry
@@ -211,7 +212,9 @@ def _router_os_detail(text: str) -> Ranked:
         if "A" not in flags or table != "main" or "dst-address" not in value:
             continue
         thrown = set("XIUPB") & set(flags) or value.get("type", "unicast") != "unicast" or "blackhole" in words
-        dead = set(re.findall(r"([^\s,=]+) (?:unreachable|inactive)", " ".join(words)))
+        dead = {
+            re.split("[,=]", one)[-1] for one, state in pairwise(words) if state.startswith(("unreachable", "inactive"))
+        }
         gateways = [] if thrown else [one for one in value.get("gateway", "").strip('"').split(",") if one not in dead]
         for gateway in gateways or [""]:
             yield value["dst-address"], 0, _router_os_hop(gateway)
@@ -221,11 +224,12 @@ def _records(text: str) -> Iterator[list[str]]:
     """The lines of each route: the first has flags, with or without a number."""
     record: list[str] = []
     for line in text.splitlines():
-        if re.match(r"^ *\d* +[A-Za-z+ ]*(?:;;;|dst-address=)", line) and not re.match(r"^ {6,}dst-address=", line):
+        flags = line.partition("dst-address=")[0].partition(";;;")[0]
+        if flags != line and re.fullmatch(r"[ \d]*[A-Za-z+][A-Za-z+ ]*", flags):
             if record:
                 yield record
-            record = []
-        if record or "dst-address=" in line or ";;;" in line:
+            record = [line.strip()]
+        elif record:
             record.append(line.strip())
     if record:
         yield record

@@ -1,4 +1,4 @@
-"""Routing tables as routers print them for people: Linux, IOS and its kin, Gaia, NX-OS, Junos, BIRD.
+"""Routing tables as routers print them for people: Linux, IOS and its kin, Gaia, NX-OS, AOS-CX, Junos, BIRD.
 
 What such a line says is used only where it is plain. A route whose next hop cannot be told leads nowhere known, and hides
 shorter ones: nothing is claimed of what it covers.
@@ -20,9 +20,11 @@ IP_ROUTE = re.compile(
     rf"(?P<dst>default|{ADDRESS}(?:/\d+)?)(?= +(?:via|dev|nhid|proto|scope|table|metric|src|tos|from|encap)\b| *$)(?P<rest>.*)$"
 )
 VALUED = ("dev", "metric", "table", "proto", "from", "tos")  # of what else ip route says, that decides here
+CODE = r"[A-Za-z0-9*>%+&~!]{1,6}"
 IOS_ROUTE = re.compile(
-    rf"^ ?(?P<codes>[A-Za-z>*][A-Za-z0-9*>%+&~! ]*?)\s+(?P<net>{ADDRESS}(?:/\d+)?|\S+(?= +\d+(?:\.\d+){{3}} +(?:\[|is )))"
-    r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?(?P<rest>\s+(?:\[|is |unreachable).*|\s*)$"
+    rf"^ ?(?P<codes>(?=[A-Za-z>*]){CODE}(?: {{1,9}}{CODE}){{0,3}}?) +"
+    rf"(?P<net>{ADDRESS}(?:/\d+)?|\S+(?= +\d+(?:\.\d+){{3}} +(?:\[|is )))"  # ASA prints a name that it has instead
+    r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?(?P<rest>\s+(?:\[|is |unreachable|connected ).*|\s*)$"
 )
 SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
 MORE = re.compile(r"^[ *>]+(?:\[\d+(?:/\d+)?\] *)?(?:via |(?:is )?directly connected)")
@@ -41,13 +43,29 @@ GAIA_HOP = re.compile(
 NXOS_INTERFACE = re.compile(r"via (?:[^\s,]+, )?(?P<name>[A-Za-z][^\s,]*\d[^\s,]*), \[")
 OWN = re.compile(r", (?:direct|local|hsrp|vrrp)\b")
 NXOS_ROUTE = re.compile(r"^(?P<net>\S+/\d+), ubest/mbest: ")
-JUNOS_NET = re.compile(r"^(?P<net>[\da-fA-F.:]+/\d+)(?=\s|$)")  # a long one stands alone on its line
+AOS_CX_HEADER = r"^Prefix +Nexthop +Interface +VRF\(egress\)"
+AOS_CX_ROUTE = re.compile(rf"^(?P<net>{ADDRESS}/\d+), vrf (?P<vrf>\S+)$")
+AOS_CX_HOP = re.compile(r"^\s+via +(?P<hop>[^\s,]+), +\[")
+JUNOS_NET = re.compile(r"^(?P<net>[\da-fA-F.:]+/\d+)(?=\s+[*+-]?\[|$)")  # a long one stands alone on its line
 JUNOS_ROUTE = re.compile(r"\s(?P<mark>[*+-]?)\[[A-Z]")
 BIRD_ROUTE = re.compile(
     r"^(?P<net>\S+/\d+)?\s+(?P<rest>(?:unicast|blackhole|unreachable|prohibit|via \S+ on|dev|multipath)\b.*\[.*)$"
 )
 BIRD_HOP = re.compile(rf"\bvia (?P<address>{ADDRESS}) on (?P<interface>[^\s\[]+)|\bdev (?P<dev>[^\s\[]+)")
+UNSPECIFIED = parse_address("0.0.0.0"), parse_address("::")
 PLAIN_AS_LINUX = "unicast"
+AS_LINUX = "write each route as `PREFIX via ADDRESS dev INTERFACE`, as `ip route` does"
+# Texts without a reader, by a line of theirs, and what to give instead.
+REFUSED = (
+    (r"^ *Routing entry for ", "the details of single routes: give what `show ip route` prints"),
+    (r"^A (?:V )?Destination +P Prf", "`show route terse` of Junos: give what `show route` prints"),
+    (r"^\S+/\d+ \(\d+ entr(?:y|ies), \d+ announced\)", "the details of Junos: give what `show route` prints"),
+    (r"^ *Destination *: \S+", f"the details of VRP: give what `display ip routing-table` prints, or {AS_LINUX}"),
+    (r"^ *destination +protocol +nexthop\b", f"of PAN-OS's advanced routing: {AS_LINUX}"),
+    (r"^ *Destination +Gateway +(?:VLAN|Port)\b", f"of ProCurve or IronWare: {AS_LINUX}"),
+    (r"^ *Prefix +Next-?hop\b", f"a list of prefixes: {AS_LINUX}"),
+    (r"^ *ID +IP-Prefix +Interface +Gateway\b", f"of ScreenOS: {AS_LINUX}"),
+)
 
 
 def entries(text: str) -> Iterator[Entry] | None:
@@ -56,6 +74,13 @@ def entries(text: str) -> Iterator[Entry] | None:
         if re.search(sign, text, re.MULTILINE):
             return of_default(text, reader)
     return None
+
+
+def refuse(text: str) -> None:
+    """Raise ValueError with what to give instead of a known text that has no reader."""
+    for sign, instead in REFUSED:
+        if re.search(sign, text, re.MULTILINE | re.IGNORECASE):
+            raise ValueError(f"this is {instead}")
 
 
 def ip_route(text: str) -> list[dict[str, Any]] | None:
@@ -93,12 +118,14 @@ def _words(text: str) -> dict[str, Any]:
 
 
 def hop_of(address: str | None, interface: str | None = None) -> Hop | None:
+    """A next hop; None where packets are thrown away or it cannot be told. An unspecified address is none."""
     if interface is not None and interface.lower().startswith(("null", "discard", "blackhole")):
         return None
     try:
-        return Hop(parse_address(address) if address else None, interface)
+        found = parse_address(address) if address else None
     except ValueError:
         return None
+    return Hop(None if found in UNSPECIFIED else found, interface)
 
 
 def _ios(lines: Iterable[str], marks: bool = False) -> Iterator[Entry]:
@@ -179,6 +206,43 @@ def _nxos(lines: Iterable[str]) -> Iterator[Entry]:
         yield entry
 
 
+def _aos_cx(lines: Iterable[str]) -> Iterator[Entry]:
+    """``show ip route`` of Aruba's AOS-CX, ``all-vrfs`` too: what stands there is in force, each with the name of its VRF."""
+    by_vrf: dict[str, list[Entry]] = {}
+    for line in lines:
+        if (found := AOS_CX_ROUTE.match(line)) is not None:
+            by_vrf.setdefault(found["vrf"], []).append((found["net"], []))
+            hops = by_vrf[found["vrf"]][-1][1]
+        elif by_vrf and (via := AOS_CX_HOP.match(line)) is not None:
+            is_address = re.fullmatch(ADDRESS, via["hop"]) is not None
+            hop = hop_of(via["hop"]) if is_address else hop_of(None, via["hop"]) if via["hop"][-1].isdigit() else None
+            hops += [hop] if hop is not None else []
+    if len(by_vrf) > 1 and "default" not in by_vrf:
+        raise ValueError(f"routes of the VRFs {', '.join(sorted(by_vrf))}: give those of one")
+    yield from by_vrf.get("default") or next(iter(by_vrf.values()), [])
+
+
+def _aos_cx_table(lines: Iterable[str]) -> Iterator[Entry]:
+    """The same as newer releases print it: in columns, further next hops of a prefix below the first."""
+    at: list[int] = []
+    entry: Entry | None = None
+    for line in lines:
+        if re.match(AOS_CX_HEADER, line) is not None:
+            at = [line.index(name) for name in ("Nexthop", "Interface", "VRF(egress)")]
+        elif at and re.match(rf"(?:{ADDRESS}/\d+)? +\S", line) is not None:
+            if line[0] != " ":
+                if entry is not None:
+                    yield entry
+                entry = line.split(maxsplit=1)[0], []
+            address, interface, vrf = ("".join(line[start:].split(maxsplit=1)[:1]) for start in at)
+            if entry is not None and re.match(r" +Type ", line) is None:
+                elsewhere = f"VRF {vrf}" if vrf not in ("-", "default") and address != "-" else interface
+                hop = hop_of(None if address == "-" else address, elsewhere)
+                entry[1].extend([hop] if hop is not None else [])
+    if entry is not None:
+        yield entry
+
+
 def _junos(lines: Iterable[str]) -> Iterator[Entry]:
     """``show route`` of Junos: a prefix's active route has ``*`` or ``+``; others stand below it."""
     entry: Entry | None = None
@@ -225,6 +289,8 @@ def _bird(lines: Iterable[str]) -> Iterator[Entry]:
 READERS: tuple[tuple[str, Callable[[Iterable[str]], Iterator[Entry]]], ...] = (
     (r", ubest/mbest: ", _nxos),
     (GAIA, _gaia),
+    (AOS_CX_HEADER, _aos_cx_table),
+    (rf"^{ADDRESS}/\d+, vrf \S+\s*$", _aos_cx),
     (r"^\S*inet6?\.0: \d+ destinations", _junos),
     (r"^(?:BIRD \S+ ready|Table \S+:\s*$)", _bird),
     ("> - selected route", partial(_ios, marks=True)),
