@@ -22,6 +22,7 @@ AOS_CX = (
 )
 TEXTS = {
     "ip route": f"default via {ISP} dev eth2 proto static\n52.94.0.0/16 via {AWS} dev eth1.102 proto bgp metric 20\n",
+    "ip route, with the prompt": f"root@edge-1:~# ip route show\ndefault via {ISP} dev eth2 \n52.94.0.0/16 via {AWS} dev eth1.102 proto bgp src 192.0.2.2 metric 20 \nroot@edge-1:~# \n",
     "ip route, two metrics": f"default via {ISP} dev eth2\n52.94.0.0/16 via {ISP} dev eth2 metric 200\n"
     f"52.94.0.0/16 via {AWS} dev eth1.102 metric 20\nblackhole 10.0.0.0/8 proto static\n",
     "ip route of all tables": f"default via {ISP} dev eth2\n52.94.0.0/16 nhid 18 via {AWS} dev eth1.102 proto bgp\n"
@@ -43,6 +44,12 @@ TEXTS = {
     f"B       52.94.0.0/16 [20/0] via {AWS} (recursive is directly connected, port1), 2d01h, [1/0]\n",
     "FRR": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d01h\nB   52.94.0.0/16 [200/0] via {ISP}, eth2, weight 1, 2d\n"
     f"B>* 52.94.0.0/16 [20/0] via {AWS}, eth1.102, weight 1, 2d01h\n",
+    "FRR 10.4, another VRF": f"{FRR}IPv4 unicast VRF default:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, weight 1, 2d\n\n"
+    f"IPv4 unicast VRF red:\nB>* 52.94.5.0/24 [20/0] via {ISP}, eth2, weight 1, 2d\n",
+    "FortiOS, without a legend": f"Routing table for VRF=0\nS*      0.0.0.0/0 [5/0] via {ISP}, port1, [1/0]\nB       52.94.0.0/16 [20/0] via {AWS} (recursive is directly connected, vxc), 2d, [1/0]\n",
+    "ESR": f"Codes: C - connected, S - static,\n       * - FIB route\n\nS     * 0.0.0.0/0          [1/0]             via {ISP} on gigabitethernet 1/0/2  [static 11:22:33]\n"
+    f"B     * 52.94.0.0/16       [170/0]           via {AWS} on gigabitethernet 1/0/1  [bgp65010 11:22:33]\n"
+    f"B       52.94.0.0/16       [170/0]           via {ISP} on gigabitethernet 1/0/2  [bgp65010 11:22:33]\nS       52.94.5.0/24       [1/0]             via {ISP} on gigabitethernet 1/0/2  [static 11:22:33]\n",
     "FRR, recursive": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d\nB>  52.94.0.0/16 [200/0] via 10.255.0.1 (recursive), weight 1, 2d\n"
     f"  *                      via {AWS}, eth1.102, weight 1, 2d\n",
     "FRR, another VRF": f"{FRR}VRF default:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, 2d\n\n"
@@ -138,6 +145,7 @@ def test_what_leads_nowhere(tmp_path: Path, text: str) -> None:
         f"0.0.0.0/0, ubest/mbest: 2/0\n    *via {ISP}, [1/0]\n    *via {AWS}, [1/0]\n",
         f"default proto bgp \n\tnexthop via {ISP} dev eth2 weight 1 \n\tnexthop via {AWS} dev eth1 weight 1 \n",
         f"{CODES}S* 0.0.0.0 0.0.0.0 [10] via {ISP}, outside\n                    via {AWS}, inside\n",
+        f"Routing table for VRF=0\nS*      0.0.0.0/0 [1/0] via {ISP}, port1\n[1/0] via {AWS}, port2\n",  # copied without its indents
         *route_tables.SEVERAL,
     ],
 )
@@ -157,6 +165,7 @@ def test_several_next_hops(tmp_path: Path, text: str) -> None:
         ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%red, [20/0], 2d, bgp-65010, external\n", [("192.0.2.1", "VRF red")]),
         ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      192.0.2.1@5<             0             0 7224 i\n", [("192.0.2.1", "VRF 5")]),
         ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      0.0.0.0                  0         32768 i\n", [("", None)]),
+        (f"{FRR}IPv4 unicast VRF dx:\nB>* 10.1.0.0/16 [20/0] via 192.0.2.1, eth1 (vrf red), weight 1, 2d\n", [("192.0.2.1", "VRF red")]),
         (f"{CODES}S        10.1.0.0/16 [1/0] via 0.0.0.0, Dialer1\n", [("", None)]),
         (f"{AOS_CX}10.1.0.0/16         192.0.2.1        1/1/1         -                 O         [110/2]      1h\n                    192.0.2.5        1/1/2         red                         [110/2]      1h\n", [("192.0.2.1", "1/1/1"), ("192.0.2.5", "VRF red")]),
         (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (red), 2d\n", [("192.0.2.1", "VRF red")]),

@@ -19,6 +19,7 @@ IP_ROUTE = re.compile(
     rf"^(?:(?P<type>unicast|local|broadcast|multicast|throw|unreachable|prohibit|blackhole|anycast) )?"
     rf"(?P<dst>default|{ADDRESS}(?:/\d+)?)(?= +(?:via|dev|nhid|proto|scope|table|metric|src|tos|from|encap)\b| *$)(?P<rest>.*)$"
 )
+PROMPT = re.compile(r"^[^\s#$%>]*[#$%>] *(?:(?:sudo )?ip .*)?$")  # of a shell, with the command or without
 VALUED = ("dev", "metric", "table", "proto", "from", "tos")  # of what else ip route says, that decides here
 CODE = r"[A-Za-z0-9*>%+&~!]{1,6}"
 IOS_ROUTE = re.compile(
@@ -27,8 +28,10 @@ IOS_ROUTE = re.compile(
     r"(?: +(?P<mask>\d+\.\d+\.\d+\.\d+))?(?P<rest>\s+(?:\[|is |unreachable|connected ).*|\s*)$"
 )
 SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
-MORE = re.compile(r"^[ *>]+(?:\[\d+(?:/\d+)?\] *)?(?:via |(?:is )?directly connected)")
-VIA = re.compile(rf"\bvia +(?P<address>{ADDRESS})(?:%(?P<nxos>[^\s,]+)| \((?P<ios>[^\s:()]+)(?::ipv[46])?\)(?=,|$))?")
+MORE = re.compile(r"^[ *>]*(?:\[\d+(?:/\d+)?\] *)?(?:via |(?:is )?directly connected)")
+VIA = re.compile(
+    rf"\bvia +(?P<address>{ADDRESS})(?:%(?P<nxos>[^\s,]+)| \((?P<ios>[^\s:()]+)(?::ipv[46])?\)(?=,|$)|.*\(vrf (?P<frr>\S+)\))?"
+)
 CONNECTED = re.compile(
     r"\bdirectly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)"
     r"|\bvia (?P<first>[^\s,]+)(?:, (?:directly connected|receive)| tunnel )"  # IOS's IPv6; FortiOS's tunnels
@@ -87,7 +90,7 @@ def ip_route(text: str) -> list[dict[str, Any]] | None:
     """The rows that ``ip -j route`` gives for what ``ip route`` prints; None where it is not that."""
     rows: list[dict[str, Any]] = []
     for line in text.splitlines():
-        if not line.strip():
+        if not line.strip() or PROMPT.match(line) is not None:
             continue
         if line[:1].isspace() and rows and line.strip().startswith("nexthop "):
             rows[-1].setdefault("nexthops", []).append(_words(line))
@@ -128,10 +131,11 @@ def hop_of(address: str | None, interface: str | None = None) -> Hop | None:
     return Hop(None if found in UNSPECIFIED else found, interface)
 
 
-def _ios(lines: Iterable[str], marks: bool = False) -> Iterator[Entry]:
+def _ios(lines: Iterable[str], mark: str = "") -> Iterator[Entry]:
     """``show ip route`` of IOS, IOS XE, IOS XR, EOS, FortiOS, FRR and Quagga, ASA's ``show route``: what stands there is in force.
 
-    FRR and Quagga list all routes, and mark the selected with ``>``, and each next hop in the kernel's table with ``*``.
+    FRR and Quagga list all routes, and mark the selected with ``>``, and each next hop in the kernel's table with ``*``; Eltex's
+    ESR marks the latter alone.
     EOS has the next hops of a route on lines below it.
     """
     bits, entry, used = "", ("", list[Hop]()), False
@@ -144,14 +148,14 @@ def _ios(lines: Iterable[str], marks: bool = False) -> Iterator[Entry]:
             if used:
                 yield entry
             net = found["net"] if "/" in found["net"] else f"{found['net']}/{found['mask'] or bits}"  # ASA: a mask
-            used = (">" in found["codes"] or not marks) and "subnetted" not in found["rest"] and not net.endswith("/")
+            used = mark in found["codes"] and "subnetted" not in found["rest"] and not net.endswith("/")
             entry = (net, [])
         elif not MORE.match(line):
             continue
         codes = found["codes"] if found is not None else line[: len(line) - len(line.lstrip(" *>"))]
         hop = _ios_hop(line)
         used = used and TUNNELED.search(line) is None
-        if hop is not None and ("*" in codes or not marks) and "inactive" not in line and BACKUP not in line:
+        if hop is not None and ("*" in codes or not mark) and "inactive" not in line and BACKUP not in line:
             entry[1].append(hop)
     if used:
         yield entry
@@ -165,8 +169,8 @@ def _ios_hop(line: str) -> Hop | None:
 
 
 def _in_vrf(via: re.Match[str], interface: str | None = None) -> Hop | None:
-    """A next hop; one that another VRF's table knows (NX-OS: %NAME, IOS: (NAME)) is not looked up in this one."""
-    vrf = via["nxos"] or via["ios"] or "default"
+    """A next hop; one that another VRF's table knows (NX-OS: %NAME, IOS: (NAME), FRR: (vrf NAME)) is not looked up in this one."""
+    vrf = via["nxos"] or via["ios"] or via["frr"] or "default"
     return hop_of(via["address"], interface if vrf == "default" else f"VRF {vrf}")
 
 
@@ -293,6 +297,7 @@ READERS: tuple[tuple[str, Callable[[Iterable[str]], Iterator[Entry]]], ...] = (
     (rf"^{ADDRESS}/\d+, vrf \S+\s*$", _aos_cx),
     (r"^\S*inet6?\.0: \d+ destinations", _junos),
     (r"^(?:BIRD \S+ ready|Table \S+:\s*$)", _bird),
-    ("> - selected route", partial(_ios, marks=True)),
-    (r"^(?:Codes: |Gateway of last resort)", _ios),
+    ("> - selected route", partial(_ios, mark=">")),
+    (r"\* - FIB route", partial(_ios, mark="*")),
+    (r"^(?:Codes: |Gateway of last resort|Routing table for VRF=)", _ios),
 )
