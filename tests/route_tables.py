@@ -151,7 +151,7 @@ SEVERAL = [
 
 def hop_to(folder: Path, text: str, address: str) -> Hop:
     """Where the table of a file leads for an address."""
-    (folder / "routes.txt").write_text(text)
+    (folder / "routes.txt").write_text(text, newline="")
     table = RoutingTable(route_files.read(folder / "routes.txt"))
     high, low = (np.array([half], np.uint64) for half in parse_address(address))
     return table.hops[int(table.find(high, low)[0][0])]

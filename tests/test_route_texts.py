@@ -198,6 +198,28 @@ def test_next_hops_of_ipv6(tmp_path: Path, text: str) -> None:
     assert hop_to(tmp_path, text, "2001:db8:b::1").interface == "Gi0/1"
 
 
+WIPED = "\b" * 10 + " " * 10 + "\b" * 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\r\n --More-- {WIPED}B        52.94.0.0/16 [20/0] via {AWS}, 2d\r\n",
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\n--More-- \r         \rB        52.94.0.0/16 [20/0] via {AWS}, 2d\n",
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nB        52.94.0.0/16 [20/0]\n --More-- {WIPED}           via {AWS}, 2d\n",
+        (f"{route_tables.VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n"
+        f"  ---- More ----\x1b[42D{' ' * 42}\x1b[42D      52.94.0.0/16  EBGP    255  0          RD   {AWS}       GE0/0/1\n"),
+        (f"     Network          Next Hop            Metric LocPrf Weight Path\n *>  0.0.0.0          {ISP}              0             0 64999 i\n"
+        f"--More--\x1b[2K\r *>  52.94.0.0/16     {AWS}                0             0 7224 i\n"),
+        f"\x1b[0mdefault via \x1b[36m{ISP} \x1b[0mdev eth2 \n\x1b[1m52.94.0.0/16\x1b[0m via {AWS} dev eth1 \n",
+    ],
+)  # fmt: skip
+def test_recorded_sessions(tmp_path: Path, text: str) -> None:
+    """A pager's prompts, over which it wrote the next route, and colours are not what the screen showed in the end."""
+    assert hop_to(tmp_path, text, "52.94.5.10").next_hop == parse_address(AWS)
+    assert hop_to(tmp_path, text, "203.0.113.1").next_hop == parse_address(ISP)
+
+
 def frr(address: str, vrf: str | None) -> dict[str, object]:
     hop = {"ip": address, "fib": True, "active": True}
     return {"selected": True, "nexthops": [hop]} | ({} if vrf is None else {"vrfName": vrf})
@@ -271,7 +293,9 @@ def test_prefixes_are_checked(tmp_path: Path, text: str) -> None:
         ("inet.0: 1 destinations, 1 routes\n\nA V Destination        P Prf   Metric 1   Metric 2  Next hop        AS path\n* ? 0.0.0.0/0          S   5                       >192.0.2.1\n", "terse` of Junos: give what `show route`"),
         ("inet.0: 1 destinations, 1 routes\n10.0.0.0/8 (1 entry, 1 announced)\n        *Static Preference: 5\n                Next hop: 192.0.2.1 via ge-0/0/0.0, selected\n", "details of Junos: give what `show route`"),
         ("Routing Tables: Public\n\nDestination: 0.0.0.0/0\n     Protocol: Static           Process ID: 0\n      NextHop: 192.0.2.1         Neighbour: 0.0.0.0\n", "details of VRP: give what `display ip routing-table`"),
-        ("  Destination        Gateway         VLAN Type      Sub-Type   Metric     Dist.\n  10.0.0.0/8         192.0.2.1       20   static               1          1\n", "of ProCurve or IronWare: write each route as"),
+        ("  Destination        Gateway         VLAN Type      Sub-Type   Metric     Dist.\n  10.0.0.0/8         192.0.2.1       20   static               1          1\n", "of ProCurve, IronWare or Dell: write each route as"),
+        ("Codes: C - connected, S - static\n\n       Destination        Gateway                      Dist/Metric Last Change\n       -----------        -------                      ----------- -----------\n  *S   0.0.0.0/0          via 192.0.2.1, Te 0/1                1/0       2d\n", "of ProCurve, IronWare or Dell: write each route as"),
+        ("Ori  Destination        Gateway         Mtr  Flags         VLAN       Duration\n#s   10.0.0.0/8         192.0.2.1       1    UG---S-um--f- core       1d\n", "of ExtremeXOS: write each route as"),
         ("IPv4 Dest-Routes for <trust-vr> (1 entries)\n   ID          IP-Prefix  Interface    Gateway   P Pref    Mtr    Vsys\n*   4        10.0.0.0/8     eth0/1  192.0.2.1   S   20      1    Root\n", "of ScreenOS: write each route as"),
         ("Network Next Hop Metric LocPrf Weight Path\n*>e10.0.0.0/8 192.0.2.1 0 7224 i\n", "none of its routes can be read"),
     ],

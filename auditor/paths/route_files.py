@@ -12,7 +12,7 @@ from auditor.border.words import counted
 from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import mrt, mrt_records, mrt_updates, route_columns, route_json, route_texts
+from auditor.paths import mrt, mrt_records, mrt_updates, route_columns, route_json, route_screen, route_texts
 from auditor.paths.mrt_records import Contents
 from auditor.paths.route_texts import hop_of
 from auditor.paths.route_vrfs import Entry, of_default
@@ -72,7 +72,7 @@ def read(
         if data.lstrip()[:1] in (b"[", b"{"):
             wrong = _json(gate.from_json(data), routes)
         else:
-            wrong = _text(data.decode("utf-8", "replace"), routes)
+            wrong = _text(route_screen.shown(data.decode("utf-8", "replace")), routes)
     if not len(routes):
         why = f"none of its routes can be read ({wrong.why})" if wrong.skipped else "no routes are in it"
         raise InputError(f"{shown(path)}: {why}; known are {KNOWN}")

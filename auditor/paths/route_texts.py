@@ -65,7 +65,8 @@ REFUSED = (
     (r"^\S+/\d+ \(\d+ entr(?:y|ies), \d+ announced\)", "the details of Junos: give what `show route` prints"),
     (r"^ *Destination *: \S+", f"the details of VRP: give what `display ip routing-table` prints, or {AS_LINUX}"),
     (r"^ *destination +protocol +nexthop\b", f"of PAN-OS's advanced routing: {AS_LINUX}"),
-    (r"^ *Destination +Gateway +(?:VLAN|Port)\b", f"of ProCurve or IronWare: {AS_LINUX}"),
+    (r"^ *Destination +Gateway +(?:VLAN|Port|Dist/Metric)\b", f"of ProCurve, IronWare or Dell: {AS_LINUX}"),
+    (r"^ *Ori +Destination +Gateway\b", f"of ExtremeXOS: {AS_LINUX}"),
     (r"^ *Prefix +Next-?hop\b", f"a list of prefixes: {AS_LINUX}"),
     (r"^ *ID +IP-Prefix +Interface +Gateway\b", f"of ScreenOS: {AS_LINUX}"),
 )
