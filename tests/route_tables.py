@@ -71,6 +71,7 @@ TEXTS = {
     f"{VRP.format('guest')}      52.94.5.0/24  Static  60   0          RD   {ISP}     GE0/0/2\n",
     "Comware": f"{VRP.format('x').partition('Dest')[0].partition('Routing')[0]}Destination/Mask   Proto   Pre Cost        NextHop         Interface\n0.0.0.0/0          Static  60  0           {ISP}     GE1/0/2\n"
     f"52.94.0.0/16       BGP     255 0           {AWS}       GE1/0/1.102\n127.0.0.0/8        Direct  0   0           127.0.0.1       InLoop0\n",
+    "VRP, one VPN instance": f"{VRP.format('dx')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n      52.94.0.0/16  EBGP    255  0          RD   {AWS}       GE0/0/1.102\n",
     "SR OS": f"{SR_OS}0.0.0.0/0                   Remote  Static    02d01h00m  5\n       {ISP}                                 1\n"
     f"52.94.0.0/16                Remote  BGP       02d01h00m  170\n       {AWS}                                   0\n"
     f"{SR_OS.replace('Router: Base', 'Service: 100')}52.94.5.0/24                Remote  Static    02d01h00m  5\n       {ISP}                                 1\n",
@@ -88,7 +89,8 @@ TEXTS = {
     f"1  Xs  52.94.5.0/24     {ISP}         1\n2  Is  52.94.5.0/24     {ISP}         1\n",
     "RouterOS 6, terse": f" 0 A S  dst-address=0.0.0.0/0 gateway=192.0.2.9,{ISP} gateway-status=192.0.2.9 unreachable,{ISP} reachable via  ether2 distance=1 scope=30\n"
     f" 1 ADb  dst-address=52.94.0.0/16 gateway={AWS} gateway-status={AWS} reachable via  vlan102 distance=20\n"
-    f" 2  Db  dst-address=52.94.0.0/16 gateway={ISP} gateway-status={ISP} reachable via  ether2 distance=200\n",
+    f" 2  Db  dst-address=52.94.0.0/16 gateway={ISP} gateway-status={ISP} reachable via  ether2 distance=200\n"
+    f" 3   S  comment=to AWS dst-address=52.94.5.0/24 gateway={ISP} distance=1\n 4      comment=old dst-address=52.94.6.0/24 gateway={ISP} distance=1\n",
     "RouterOS 6, detail": f"Flags: X - disabled, A - active, D - dynamic\n 0 ADS  dst-address=0.0.0.0/0 gateway={ISP} distance=1 vrf-interface=ether2\n\n"
     f" 1 A S  ;;; guests\n        dst-address=52.94.5.0/24 gateway={ISP} distance=1\n        scope=30 routing-mark=guests\n\n"
     f" 2 A S  ;;; to AWS\n        dst-address=52.94.0.0/16 gateway={AWS} distance=1 scope=30\n",
@@ -115,6 +117,7 @@ TEXTS = {
     ]}),
 }  # fmt: skip
 NOWHERE = {
+    "VRP, by a next hop of IPv6": f"{VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n      52.94.0.0/16  BGP     255  0          RD   FE80::1         GE0/0/1\n",
     "Linux": f"{ROUTE_N}52.94.0.0       -               255.255.0.0     !     20     -        0 -\n",
     "FreeBSD": f"{INTERNET}default            {ISP}        UGS        igb2\n52.94.0.0/16       {AWS}          UGSB        lo0\n",
     "VRP": f"{VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n      52.94.0.0/16  Static  60   0          D   0.0.0.0     NULL0\n",
@@ -148,7 +151,7 @@ SEVERAL = [
 
 def hop_to(folder: Path, text: str, address: str) -> Hop:
     """Where the table of a file leads for an address."""
-    (folder / "routes.txt").write_text(text)
+    (folder / "routes.txt").write_text(text, newline="")
     table = RoutingTable(route_files.read(folder / "routes.txt"))
     high, low = (np.array([half], np.uint64) for half in parse_address(address))
     return table.hops[int(table.find(high, low)[0][0])]

@@ -16,8 +16,13 @@ from tests.route_tables import AWS, ISP, hop_to
 CODES = "Codes: C - connected, S - static, B - BGP\n       * - candidate default\n\n"
 FRR = "Codes: K - kernel route, B - BGP,\n       > - selected route, * - FIB route\n\n"
 LAST = f"Gateway of last resort is {ISP} to network 0.0.0.0\n\n"
+AOS_CX = (
+    "Prefix              Nexthop          Interface     VRF(egress)       Origin/   Distance/    Age\n"
+    "                                                                     Type      Metric\n---------------------\n"
+)
 TEXTS = {
     "ip route": f"default via {ISP} dev eth2 proto static\n52.94.0.0/16 via {AWS} dev eth1.102 proto bgp metric 20\n",
+    "ip route, with the prompt": f"root@edge-1:~# ip route show\ndefault via {ISP} dev eth2 \n52.94.0.0/16 via {AWS} dev eth1.102 proto bgp src 192.0.2.2 metric 20 \nroot@edge-1:~# \n",
     "ip route, two metrics": f"default via {ISP} dev eth2\n52.94.0.0/16 via {ISP} dev eth2 metric 200\n"
     f"52.94.0.0/16 via {AWS} dev eth1.102 metric 20\nblackhole 10.0.0.0/8 proto static\n",
     "ip route of all tables": f"default via {ISP} dev eth2\n52.94.0.0/16 nhid 18 via {AWS} dev eth1.102 proto bgp\n"
@@ -39,6 +44,12 @@ TEXTS = {
     f"B       52.94.0.0/16 [20/0] via {AWS} (recursive is directly connected, port1), 2d01h, [1/0]\n",
     "FRR": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d01h\nB   52.94.0.0/16 [200/0] via {ISP}, eth2, weight 1, 2d\n"
     f"B>* 52.94.0.0/16 [20/0] via {AWS}, eth1.102, weight 1, 2d01h\n",
+    "FRR 10.4, another VRF": f"{FRR}IPv4 unicast VRF default:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, weight 1, 2d\n\n"
+    f"IPv4 unicast VRF red:\nB>* 52.94.5.0/24 [20/0] via {ISP}, eth2, weight 1, 2d\n",
+    "FortiOS, without a legend": f"Routing table for VRF=0\nS*      0.0.0.0/0 [5/0] via {ISP}, port1, [1/0]\nB       52.94.0.0/16 [20/0] via {AWS} (recursive is directly connected, vxc), 2d, [1/0]\n",
+    "ESR": f"Codes: C - connected, S - static,\n       * - FIB route\n\nS     * 0.0.0.0/0          [1/0]             via {ISP} on gigabitethernet 1/0/2  [static 11:22:33]\n"
+    f"B     * 52.94.0.0/16       [170/0]           via {AWS} on gigabitethernet 1/0/1  [bgp65010 11:22:33]\n"
+    f"B       52.94.0.0/16       [170/0]           via {ISP} on gigabitethernet 1/0/2  [bgp65010 11:22:33]\nS       52.94.5.0/24       [1/0]             via {ISP} on gigabitethernet 1/0/2  [static 11:22:33]\n",
     "FRR, recursive": f"{FRR}S>* 0.0.0.0/0 [1/0] via {ISP}, eth2, weight 1, 2d\nB>  52.94.0.0/16 [200/0] via 10.255.0.1 (recursive), weight 1, 2d\n"
     f"  *                      via {AWS}, eth1.102, weight 1, 2d\n",
     "FRR, another VRF": f"{FRR}VRF default:\nS>* 0.0.0.0/0 [1/0] via {ISP}, eth2, 2d\nB>* 52.94.0.0/16 [20/0] via {AWS}, eth1, 2d\n\n"
@@ -73,6 +84,11 @@ TEXTS = {
     "show bgp all": f"For address family: IPv4 Unicast\n\n     Network          Next Hop            Metric LocPrf Weight Path\n *>   0.0.0.0          {ISP}                           0 64999 i\n"
     f" *>   52.94.0.0/16     {AWS}                             0 7224 i\n\nFor address family: VPNv4 Unicast\n\n     Network          Next Hop            Metric LocPrf Weight Path\n"
     f"Route Distinguisher: 64999:1 (default for vrf red)\n *>   52.94.5.0/24     {ISP}                           0 64999 i\n",
+    "AOS-CX": f"Displaying ipv4 routes selected for forwarding\n\n'[x/y]' denotes [distance/metric]\n\n0.0.0.0/0, vrf default\n\tvia  {ISP},  [1/0],  static\n"
+    f"52.94.0.0/16, vrf default\n\tvia  {AWS},  [20/0],  bgp\n52.94.5.0/24, vrf red\n\tvia  {ISP},  [1/0],  static\n",
+    "AOS-CX, a table": f"VRF: default\n\n{AOS_CX}0.0.0.0/0           {ISP}      1/1/2         -                 S         [1/0]        01h:20m:36s\n"
+    f"52.94.0.0/16        {AWS}        1/1/1         -                 B/E       [20/0]       01h:20m:36s\n\nVRF: red\n\n"
+    f"{AOS_CX}52.94.5.0/24        {ISP}      1/1/2         -                 S         [1/0]        01h:20m:36s\n",
     "BIRD 2": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0            unicast [static1 2026-11-01] * (200)\n\tvia {ISP} on eth2\n"
     f"52.94.0.0/16         unicast [isp 2026-11-01] (100) [AS16509i]\n\tvia {ISP} on eth2\n"
     f"                     unicast [aws_dx 2026-11-01] * (100) [AS16509i]\n\tvia {AWS} on eth1.102\n",
@@ -81,6 +97,9 @@ TEXTS = {
     f"                   via {ISP} on eth2 [isp 2026-11-01] (100) [AS16509i]\n",
 }
 NOWHERE = {
+    "AOS-CX": f"VRF: default\n\n{AOS_CX}0.0.0.0/0           {ISP}      1/1/2         -                 S         [1/0]        1h\n"
+    "52.94.0.0/16        blackhole        -             -                 S         [1/0]        1h\n",
+    "ASA, to VPN clients on one line": f"{CODES}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nV        52.94.0.0 255.255.0.0 connected by VPN (advertised), outside\n",
     "EOS": f"{CODES}Gateway of last resort:\n S        0.0.0.0/0 [1/0]\n           via {ISP}, Ethernet2\n"
     " S        52.94.0.0/16\n           directly connected, Null0\n",
     "IOS": f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nS        52.94.0.0/16 is directly connected, Null0\n",
@@ -126,6 +145,7 @@ def test_what_leads_nowhere(tmp_path: Path, text: str) -> None:
         f"0.0.0.0/0, ubest/mbest: 2/0\n    *via {ISP}, [1/0]\n    *via {AWS}, [1/0]\n",
         f"default proto bgp \n\tnexthop via {ISP} dev eth2 weight 1 \n\tnexthop via {AWS} dev eth1 weight 1 \n",
         f"{CODES}S* 0.0.0.0 0.0.0.0 [10] via {ISP}, outside\n                    via {AWS}, inside\n",
+        f"Routing table for VRF=0\nS*      0.0.0.0/0 [1/0] via {ISP}, port1\n[1/0] via {AWS}, port2\n",  # copied without its indents
         *route_tables.SEVERAL,
     ],
 )
@@ -143,6 +163,11 @@ def test_several_next_hops(tmp_path: Path, text: str) -> None:
         ('IP Route Table for VRF "default"\n\n10.1.0.0/16, ubest/mbest: 1/0, attached\n    *via 10.1.0.1, Vlan10, [0/0], 2d, direct\n', [("", "Vlan10")]),
         ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%default, Eth1/1, [1/0], 2d, static\n", [("192.0.2.1", "Eth1/1")]),
         ("10.1.0.0/16, ubest/mbest: 1/0\n    *via 192.0.2.1%red, [20/0], 2d, bgp-65010, external\n", [("192.0.2.1", "VRF red")]),
+        ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      192.0.2.1@5<             0             0 7224 i\n", [("192.0.2.1", "VRF 5")]),
+        ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      0.0.0.0                  0         32768 i\n", [("", None)]),
+        (f"{FRR}IPv4 unicast VRF dx:\nB>* 10.1.0.0/16 [20/0] via 192.0.2.1, eth1 (vrf red), weight 1, 2d\n", [("192.0.2.1", "VRF red")]),
+        (f"{CODES}S        10.1.0.0/16 [1/0] via 0.0.0.0, Dialer1\n", [("", None)]),
+        (f"{AOS_CX}10.1.0.0/16         192.0.2.1        1/1/1         -                 O         [110/2]      1h\n                    192.0.2.5        1/1/2         red                         [110/2]      1h\n", [("192.0.2.1", "1/1/1"), ("192.0.2.5", "VRF red")]),
         (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (red), 2d\n", [("192.0.2.1", "VRF red")]),
         (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (recursive is directly connected, port1), 2d\n", [("192.0.2.1", None)]),
     ],
@@ -171,6 +196,28 @@ def test_next_hops_of_ipv6(tmp_path: Path, text: str) -> None:
     """Next hops, and a long prefix before them, stand on lines of their own; another VRF's table does not count."""
     assert hop_to(tmp_path, text, "2001:db8:a:5::1").next_hop == parse_address("fe80::1")
     assert hop_to(tmp_path, text, "2001:db8:b::1").interface == "Gi0/1"
+
+
+WIPED = "\b" * 10 + " " * 10 + "\b" * 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\r\n --More-- {WIPED}B        52.94.0.0/16 [20/0] via {AWS}, 2d\r\n",
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\n--More-- \r         \rB        52.94.0.0/16 [20/0] via {AWS}, 2d\n",
+        f"{CODES}S*    0.0.0.0/0 [1/0] via {ISP}\nB        52.94.0.0/16 [20/0]\n --More-- {WIPED}           via {AWS}, 2d\n",
+        (f"{route_tables.VRP.format('Public')}        0.0.0.0/0   Static  60   0          RD   {ISP}     GE0/0/2\n"
+        f"  ---- More ----\x1b[42D{' ' * 42}\x1b[42D      52.94.0.0/16  EBGP    255  0          RD   {AWS}       GE0/0/1\n"),
+        (f"     Network          Next Hop            Metric LocPrf Weight Path\n *>  0.0.0.0          {ISP}              0             0 64999 i\n"
+        f"--More--\x1b[2K\r *>  52.94.0.0/16     {AWS}                0             0 7224 i\n"),
+        f"\x1b[0mdefault via \x1b[36m{ISP} \x1b[0mdev eth2 \n\x1b[1m52.94.0.0/16\x1b[0m via {AWS} dev eth1 \n",
+    ],
+)  # fmt: skip
+def test_recorded_sessions(tmp_path: Path, text: str) -> None:
+    """A pager's prompts, over which it wrote the next route, and colours are not what the screen showed in the end."""
+    assert hop_to(tmp_path, text, "52.94.5.10").next_hop == parse_address(AWS)
+    assert hop_to(tmp_path, text, "203.0.113.1").next_hop == parse_address(ISP)
 
 
 def frr(address: str, vrf: str | None) -> dict[str, object]:
@@ -224,6 +271,7 @@ def test_an_empty_default_vrf(tmp_path: Path) -> None:
     "text",
     [
         f"{CODES}B    52.94.0.0/99 [20/0] via {AWS}, 2d\nS*   0.0.0.0/0 [1/0] via {ISP}\n",
+        "     Network          Next Hop            Metric LocPrf Weight Path\n *>  0.0.0.0          192.0.2.9                0             0 7224 i\n*>52.94.0.0/16     192.0.2.1                0             0 7224 i\n",
         # ASA prints the name that it has for an address.
         f"{CODES}S*       0.0.0.0 0.0.0.0 [1/0] via {ISP}, outside\nS        server-1 255.255.255.255 [1/0] via {AWS}, inside\n                          [1/0] via {ISP}, inside\n",
     ],
@@ -243,3 +291,23 @@ def test_metrics_that_are_no_numbers(tmp_path: Path, metric: str) -> None:
     """A metric of which no number can be made costs its own route at most."""
     text = f"default via {ISP} dev eth2 metric {metric}\n52.94.0.0/16 via {AWS} dev eth1.102\n"
     assert hop_to(tmp_path, text, "52.94.5.10").next_hop == parse_address(AWS)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('Routing entry for 10.0.0.0/8\n  Known via "static", distance 1\n  Routing Descriptor Blocks\n    192.0.2.1\n', "give what `show ip route` prints"),
+        ("inet.0: 1 destinations, 1 routes\n\nA V Destination        P Prf   Metric 1   Metric 2  Next hop        AS path\n* ? 0.0.0.0/0          S   5                       >192.0.2.1\n", "terse` of Junos: give what `show route`"),
+        ("inet.0: 1 destinations, 1 routes\n10.0.0.0/8 (1 entry, 1 announced)\n        *Static Preference: 5\n                Next hop: 192.0.2.1 via ge-0/0/0.0, selected\n", "details of Junos: give what `show route`"),
+        ("Routing Tables: Public\n\nDestination: 0.0.0.0/0\n     Protocol: Static           Process ID: 0\n      NextHop: 192.0.2.1         Neighbour: 0.0.0.0\n", "details of VRP: give what `display ip routing-table`"),
+        ("  Destination        Gateway         VLAN Type      Sub-Type   Metric     Dist.\n  10.0.0.0/8         192.0.2.1       20   static               1          1\n", "of ProCurve, IronWare or Dell: write each route as"),
+        ("Codes: C - connected, S - static\n\n       Destination        Gateway                      Dist/Metric Last Change\n       -----------        -------                      ----------- -----------\n  *S   0.0.0.0/0          via 192.0.2.1, Te 0/1                1/0       2d\n", "of ProCurve, IronWare or Dell: write each route as"),
+        ("Ori  Destination        Gateway         Mtr  Flags         VLAN       Duration\n#s   10.0.0.0/8         192.0.2.1       1    UG---S-um--f- core       1d\n", "of ExtremeXOS: write each route as"),
+        ("IPv4 Dest-Routes for <trust-vr> (1 entries)\n   ID          IP-Prefix  Interface    Gateway   P Pref    Mtr    Vsys\n*   4        10.0.0.0/8     eth0/1  192.0.2.1   S   20      1    Root\n", "of ScreenOS: write each route as"),
+        ("Network Next Hop Metric LocPrf Weight Path\n*>e10.0.0.0/8 192.0.2.1 0 7224 i\n", "none of its routes can be read"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_with_how_to_convert_it(tmp_path: Path, text: str, words: str) -> None:
+    """A known text that has no reader, or has lost its columns, is named, with what to give instead."""
+    with pytest.raises(auditor.InputError, match=words):
+        hop_to(tmp_path, text, "10.0.0.1")

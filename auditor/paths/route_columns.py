@@ -7,6 +7,7 @@ Among routes to one prefix those of the lowest metric are in force; several of t
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from auditor.border.words import is_number
 from auditor.paths.route_texts import hop_of
@@ -31,6 +32,8 @@ ROUTER_OS_DETAIL = r"^[ \d]+[A-Za-z+ ]*dst-address=\S+ "
 PAN_OS = r"^destination +nexthop +metric +flags\b.*$"
 VRP = r"^ *Destination/Mask +Proto +Pre +Cost +(?:Flags +)?NextHop +Interface\s*$"
 SR_OS = r"^Dest Prefix(?:\[Flags\])? +Type +Proto +Age +Pref\b"
+VRP_TABLE = r"^ *Routing Tables? *: *(\S+)"
+SR_OS_TABLE = r"^(?:IPv6 )?Route Table \((.+)\)"
 OPEN_BGPD = r"^flags +(?:vs +)?destination +gateway +lpref\b.*$"
 
 
@@ -205,28 +208,39 @@ def _router_os(text: str) -> Ranked:
 def _router_os_detail(text: str) -> Ranked:
     """``/ip route print detail`` and ``terse``: NAME=VALUE words behind flags, of which a route may have several lines."""
     for start, *more in _records(text):
-        flags = start.split(";;;")[0].split("dst-address=")[0]
+        flags = _flags(start) or ""
         words = " ".join([start, *more]).split()
         value = dict(word.split("=", maxsplit=1) for word in words if "=" in word)
         table = value.get("routing-table") or value.get("routing-mark", "main")
         if "A" not in flags or table != "main" or "dst-address" not in value:
             continue
         thrown = set("XIUPB") & set(flags) or value.get("type", "unicast") != "unicast" or "blackhole" in words
-        dead = set(re.findall(r"([^\s,=]+) (?:unreachable|inactive)", " ".join(words)))
+        dead = {
+            re.split("[,=]", one)[-1] for one, state in pairwise(words) if state.startswith(("unreachable", "inactive"))
+        }
         gateways = [] if thrown else [one for one in value.get("gateway", "").strip('"').split(",") if one not in dead]
         for gateway in gateways or [""]:
             yield value["dst-address"], 0, _router_os_hop(gateway)
+
+
+def _flags(line: str) -> str | None:
+    """The flags with which a route begins: behind its number or some spaces, before a comment or the first NAME=."""
+    before, comment, _ = line.partition(";;;")
+    before, assigned, _ = before.partition("=")
+    before = before.rpartition(" ")[0] if assigned else before
+    found = re.fullmatch(r"(?: *\d+| )([A-Za-z+ ]*)", before) if comment or assigned else None
+    return found[1] if found is not None and (before.strip() or comment) else None
 
 
 def _records(text: str) -> Iterator[list[str]]:
     """The lines of each route: the first has flags, with or without a number."""
     record: list[str] = []
     for line in text.splitlines():
-        if re.match(r"^ *\d* +[A-Za-z+ ]*(?:;;;|dst-address=)", line) and not re.match(r"^ {6,}dst-address=", line):
+        if _flags(line) is not None:
             if record:
                 yield record
-            record = []
-        if record or "dst-address=" in line or ";;;" in line:
+            record = [line]
+        elif record:
             record.append(line.strip())
     if record:
         yield record
@@ -265,34 +279,44 @@ def _pan_os(text: str) -> Ranked:
         yield fields[0], 0, None if thrown else _gateway(fields[1], interface)
 
 
+def _asked(names: list[str], default: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the default table, or that of the only one. Raises ValueError where there are several others."""
+    distinct = sorted(set(names))
+    if len(distinct) > 1 and not set(default) & set(distinct):
+        raise ValueError(f"routes of the tables {', '.join(distinct)}: give those of one")
+    return default if len(distinct) != 1 else (distinct[0],)
+
+
 def _vrp(text: str) -> Ranked:
     """``display ip routing-table`` of Huawei's VRP and of Comware: routes in force; further next hops stand below the first.
 
-    Which packets go by a VPN instance only the router's interfaces say. A connected route's next hop is the router's own end.
+    A connected route's next hop is the router's own end.
     """
+    mine = _asked(re.findall(VRP_TABLE, text, re.MULTILINE), ("Public", "_public_"))
     main, columns, prefix, direct = True, False, "", False
     for line in text.splitlines():
-        if (heading := re.match(r"^ *Routing Tables? *: *(\S+)", line)) is not None:
-            main, columns = heading[1] in ("Public", "_public_"), False
+        if (heading := re.match(VRP_TABLE, line)) is not None:
+            main, columns = heading[1] in mine, False
         elif re.match(VRP, line):
             columns, prefix = True, ""
         elif columns and main and len(fields := line.split()) >= 2:
-            if PREFIX.fullmatch(fields[0]):
+            if begins := PREFIX.fullmatch(fields[0]):
                 prefix, fields = fields[0], fields[1:]
-            if prefix and len(fields) in (2, 5, 6) and _are_addresses(fields[-2]):
+            fits = len(fields) in (2, 5, 6) and _are_addresses(fields[-2])
+            if begins and not fits:
+                yield prefix, 0, None  # where it leads cannot be told
+            elif prefix and fits:
                 direct = fields[0] in ("Direct", "D") if len(fields) > 2 else direct  # some leave out all but the hop
                 yield prefix, 0, hop_of(None if direct else fields[-2], fields[-1])
 
 
 def _sr_os(text: str) -> Ranked:
-    """``show router route-table`` of SR OS: each next hop below its prefix, which is repeated for several.
-
-    Which packets go by the tables of services only the router's interfaces say.
-    """
+    """``show router route-table`` of SR OS: each next hop below its prefix, which is repeated for several."""
+    mine = _asked(re.findall(SR_OS_TABLE, text, re.MULTILINE), ("Router: Base",))
     main, prefix, leads = True, "", False
     for line in text.splitlines():
-        if (heading := re.match(r"^(?:IPv6 )?Route Table \((.+)\)", line)) is not None:
-            main, prefix = heading[1] == "Router: Base", ""
+        if (heading := re.match(SR_OS_TABLE, line)) is not None:
+            main, prefix = heading[1] in mine, ""
         elif (found := re.match(r"^([\da-fA-F.:]+/\d+)(?: ?\[[^\]]*\])? +(\w+)", line)) is not None and main:
             prefix, leads = found[1], not found[2].startswith("Blackh")
         elif prefix and line[:1] == " " and (fields := line.split()):

@@ -12,18 +12,19 @@ from auditor.border.words import counted
 from auditor.capture.compression import allowed, unpacked
 from auditor.errors import InputError, shown
 from auditor.machine.memory import Allowance
-from auditor.paths import mrt, mrt_records, mrt_updates, route_columns, route_json, route_texts
+from auditor.paths import mrt, mrt_records, mrt_updates, route_columns, route_json, route_screen, route_texts
 from auditor.paths.mrt_records import Contents
+from auditor.paths.route_texts import hop_of
 from auditor.paths.route_vrfs import Entry, of_default
 from auditor.paths.routes import Hop, Routes
 from auditor.prefixes import parse, parse_address
 
 KNOWN = (
     "MRT TABLE_DUMP_V2 and BGP4MP, `ip route` and `ip -j route`, FRR's `show bgp … json` and `show ip route json`, the text of "
-    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, FortiOS, FRR, VyOS) and of `show route` (Junos, BIRD, ASA), "
+    "`show ip bgp`, of `show ip route` (IOS, XR, EOS, NX-OS, AOS-CX, FortiOS, FRR, VyOS) and of `show route` (Junos, BIRD, ASA), "
     "`show route` (Gaia), `display ip routing-table` (VRP, Comware), `show router route-table` (SR OS), "
     "`netstat -rn` and `route -n` (Linux, BSD, macOS), `route print` and Get-NetRoute (Windows), `/ip route print` "
-    "(RouterOS), `show routing route` (PAN-OS), `show ip route | json` (EOS), `gobgp global rib`, `bgpctl show rib`"
+    "(RouterOS, also detail and terse), `show routing route` (PAN-OS), `show ip route | json` (EOS), `gobgp global rib`, `bgpctl show rib`"
 )
 DEFAULT_VRF = "default"
 # Bytes of memory that a byte of a routing table becomes, of short routes; MRT is read into columns.
@@ -71,7 +72,7 @@ def read(
         if data.lstrip()[:1] in (b"[", b"{"):
             wrong = _json(gate.from_json(data), routes)
         else:
-            wrong = _text(data.decode("utf-8", "replace"), routes)
+            wrong = _text(route_screen.shown(data.decode("utf-8", "replace")), routes)
     if not len(routes):
         why = f"none of its routes can be read ({wrong.why})" if wrong.skipped else "no routes are in it"
         raise InputError(f"{shown(path)}: {why}; known are {KNOWN}")
@@ -166,9 +167,12 @@ def _text(text: str, routes: Routes) -> Taken[None]:
     entries = route_texts.entries(text)
     if entries is None:
         entries = route_columns.entries(text)
-    if entries is None:
+    taken: Taken[None] | None = _add(entries, routes) if entries is not None else None
+    if not len(routes):
+        route_texts.refuse(text)
+    if taken is None:
         raise ValueError("nothing in it is a table of routes")
-    return _add(entries, routes)
+    return taken
 
 
 def _add(entries: Iterable[Entry], routes: Routes) -> Taken[None]:
@@ -233,7 +237,7 @@ def _community(text: str) -> str:
 
 def _next_hop(text: str) -> tuple[int, int] | None:
     address = parse_address(rows.text(text))
-    return None if address in ((0, 0), (0, 0xFFFF << 32)) else address
+    return None if address in route_texts.UNSPECIFIED else address
 
 
 ELSEWHERE = ("local", "broadcast", "anycast", "multicast")  # types of routes that lead to no other router
@@ -290,6 +294,7 @@ def _linux_hop(one: dict[str, Any], row: dict[str, Any]) -> Hop:
 # Status codes in front of the routes of Cisco's IOS, IOS XR and NX-OS, of Arista's EOS, FRR and Quagga.
 STATUS = frozenset(" *>=|&%<sdhrSRbfaxmteEcCiIlLNuV")
 NETWORK_HEADER = r"^.*Network\s+Next ?Hop.*$"
+PATH = re.compile(r"^ ?[VIN]?[*>][ >]")  # status codes
 NETWORK = re.compile(r"^(?:\[[^\]]*\])?(?P<net>[0-9a-fA-F:.]+(?:/\d+)?)$")
 
 
@@ -325,28 +330,22 @@ def _bgp_paths(lines: Iterable[str], header: str, has_ecmp: bool) -> Iterator[En
     unused: set[str] = set()
     for line in lines:
         codes, rest = line[:column], line[column:]
-        if not line.strip() or not STATUS.issuperset(codes):
-            continue
         rest = rest[1:] if rest[:1] == " " and rest[1:2].strip() else rest
-        fields = rest.split()
-        if not fields:
+        fields = rest.split() if STATUS.issuperset(codes) else []
+        named = NETWORK.match(fields[0]) if fields and not rest.startswith(" ") else None
+        if named is None and (not fields or not rest.startswith(" ")):
+            if PATH.match(line) is not None:
+                yield line.strip(), []  # its columns are not the header's: counted as one that cannot be read
             continue
-        if codes.strip():
-            status = codes
-        if not rest.startswith(" "):
-            named = NETWORK.match(fields[0])
-            if named is None:
-                continue
-            network = named["net"]
-            fields = fields[1:]
+        status = codes if codes.strip() else status
+        if named is not None:
+            network, fields = named["net"], fields[1:]
         if not fields or network is None or not (">" in status or _is_shared(status, has_ecmp)):
             continue  # a long network stands alone; its next hop is on the next line
-        try:
-            address = _next_hop(fields[0].partition("(")[0])
-        except ValueError:
-            continue
-        as_path = _as_path(rest, fields, header[column:])
-        candidates.setdefault(network, []).append(Hop(address, None, as_path, (), "bgp"))
+        hops = candidates.setdefault(network, [])
+        address, _, vrf = re.split("[(<]", fields[0])[0].partition("@")  # FRR: the number of its VRF, if another
+        if (hop := hop_of(address, f"VRF {vrf}" if vrf else None)) is not None:
+            hops.append(hop._replace(as_path=_as_path(rest, fields, header[column:]), protocol="bgp"))
         best |= {network} if ">" in status else set()
         unused |= {network} if "r" in status and "*" not in status else set()
         status = ""

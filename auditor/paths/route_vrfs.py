@@ -17,7 +17,7 @@ UNICAST = {"IPv4 Unicast", "IPv6 Unicast"}
 HEADINGS = re.compile(
     r'^(?:IP(?:v6)? (?:Route|Routing) Table for VRF "(?P<nxos>[^"]*)"|Routing Table: (?P<ios>\S+)'
     r"|IPv6 Routing Table - (?P<ios_6>\S+) - \d+ entries|BGP routing table information for VRF (?P<bgp>[^\s,]+).*"
-    r"|VRF (?P<policy>\S+) table (?P<number>\d+):\s*$|\[?VRF(?: name)?:? ?(?P<frr>[^\s:\]]+)[:\]]?\s*$"
+    r"|(?:IPv[46] unicast )?VRF (?P<policy>\S+) table (?P<number>\d+):\s*$|(?:IPv[46] unicast |\[)?VRF(?: name)?:? ?(?P<frr>[^\s:\]]+)[:\]]?\s*$"
     r"|Instance (?P<instance>\S+):\s*$|Routing table for VRF=(?P<forti>\S+)|Table (?P<bird>\S+):\s*$"
     r"|Route Distinguisher: (?P<rd>.*\S)|For address family: (?P<family>.*\S)|(?P<junos>[\w.:-]+): \d+ destinations)"
 )
