@@ -229,7 +229,6 @@ def _not_judged(result: Audit) -> list[RenderableType]:
         more = reasons[MOST_REASONS:]
         if more:
             shown.append(Text(f"… and {counted(len(more), 'more reason')}; --detail lists them by rule", style="dim"))
-        shown.append(Text())
     shown += [Text(together(f"{what}: {listed}"), style="dim") for what, listed in overview.not_judged_words(result)]
     return shown
 
