@@ -17,7 +17,7 @@ from auditor.reading.blocks import Block, Blocks, OpenCapture, make_finer, nothi
 from auditor.reading.clocks import correction
 from auditor.reading.interfaces import name_interfaces
 from auditor.reading.sources import Source
-from auditor.reading.time_order import NEVER, Run, in_order, merged, placed
+from auditor.reading.time_order import NEVER, SortableRun, in_order, merged, placed
 
 CANNOT_BE_FOLLOWED = "a packet that cannot be followed (please report it)"
 FEW = 8  # captures that are open at one time; where there are more each has a smaller block
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
     number: int
     others: int
-    run: Run | None = None
+    run: SortableRun | None = None
     prompt: bool = False
 
 
@@ -98,7 +98,7 @@ class Cursor:
         if source.item.size is not None and standing is None:
             self.reader.fill()
 
-    def _first_block(self, run: Run | None) -> Block:
+    def _first_block(self, run: SortableRun | None) -> Block:
         if run is None or run.size is None:
             return self._blocks.take(self._size)
         return Block(new_buffer(max(run.size + 1, SMALLEST_BLOCK)), S.packets(run.packets + 1))
@@ -295,7 +295,7 @@ class Cursor:
             reader.ended()
             self._more = False
 
-    def _keep_run(self, run: Run, block: Block) -> None:
+    def _keep_run(self, run: SortableRun, block: Block) -> None:
         """Let the packets go that are of other runs of the capture."""
         first = frames.first_of(self.source.number)
         numbers = block.packets["frame"][: block.count] - first

@@ -29,14 +29,16 @@ from auditor.reading.clocks import correction
 from auditor.reading.decoding import Cursor, Place
 from auditor.reading.samples import Samples
 from auditor.reading.sources import Source
-from auditor.reading.time_order import MOST_RUNS, NEVER, Run
+from auditor.reading.time_order import MOST_RUNS, NEVER, SortableRun
 
 DATAGRAM_LAYOUT = np.array([DATAGRAMS, *[0] * 7], np.int64)
 WHOLE = 1024  # packets of a block that goes on as it is: fewer are gathered
 MOST_PENDING = 64 << 20  # bytes of packets not handed on yet, with which there is no checkpoint inside of captures
 NO_INTERFACES = np.zeros(0, INTERFACE).view(np.recarray)
 Piece = tuple[Cursor, int, int]  # packets of an open capture, from one to before another
-Coming = tuple[int, int, Source, Run | None]  # what is to be opened: from when on, its place, and what it is a run of
+Coming = tuple[
+    int, int, Source, SortableRun | None
+]  # what is to be opened: from when on, its place, and what it is a run of
 
 
 class Merging:
@@ -159,7 +161,7 @@ class Merging:
                 self._load(cursor)
 
     def _open_one(
-        self, source: Source, number: int, run: Run | None = None, standing: OpenCapture | None = None
+        self, source: Source, number: int, run: SortableRun | None = None, standing: OpenCapture | None = None
     ) -> Cursor | None:
         """Open a capture; ``number``: its place; ``standing``: where it is read on. None where it cannot be read."""
         place = Place(number, len(self._open), run, prompt=self._prompt)
@@ -284,7 +286,7 @@ def _coming(sources: Sequence[Source]) -> list[Coming]:
     """What is to be opened, in order: captures, and runs of them."""
     coming: list[Coming] = []
     for source in sources:
-        runs: Sequence[Run | None] = source.runs or (None,)
+        runs: Sequence[SortableRun | None] = source.runs or (None,)
         for k, run in enumerate(runs):
             first = source.first if run is None else run.first - correction(source.counted.offset)
             coming.append((first, source.number * MOST_RUNS + k, source, run))

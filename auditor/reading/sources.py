@@ -20,7 +20,7 @@ from auditor.flows import state as S
 from auditor.flows.room import new_tallies
 from auditor.reading import copies, scan
 from auditor.reading.clocks import clock_offsets, correction
-from auditor.reading.time_order import NEVER, Run, Steps, runs_of
+from auditor.reading.time_order import NEVER, SortableRun, Steps, runs_of
 from auditor.reading.window import Span, Window, last_times, outside
 
 SKIPPED = "skipped"  # what the status of a capture is that was not read
@@ -81,7 +81,7 @@ class Source:
     failure: str | None = None  # why it could not be read, or no further
     window: Window = field(default_factory=Window)  # the packets of it that are audited
     skipped: bool = False  # none of them: it is not read
-    runs: Sequence[Run] = ()  # where it is read as several
+    runs: Sequence[SortableRun] = ()  # where it is read as several
     is_strict: bool = False  # it can be read anew, as such
 
     def ended(self, reader: Reader) -> None:
@@ -193,9 +193,9 @@ def ordered(
     seen = dict(zip((item.name for item in unknown), Beginnings().at_all(unknown), strict=True)) if unknown else {}
     beginnings = [there.get(item.name) or seen.get(item.name) or FirstPackets() for item in inputs]
     gone = {k: runs_of(item) for k, item in enumerate(inputs) if item.is_unsorted and item.name not in there}
-    for k, one in gone.items():
-        if one.first is not None:
-            beginnings[k].first = one.first
+    for k, shown in gone.items():
+        if shown.first is not None:
+            beginnings[k].first = shown.first
     ahead, unsure = (
         clock_offsets(
             [(one.first, one.marks) for one in beginnings], lambda k: last_times([inputs[k]], at_most=False)[0]

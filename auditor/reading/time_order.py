@@ -53,7 +53,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Run:
+class SortableRun:
     """A stretch of a capture, from one frame to before another, whose packets can be put in order while it is read."""
 
     first: int  # the earliest time of its packets
@@ -123,43 +123,43 @@ def merged(first: Block, second: Block) -> tuple[Block, Block]:
     )
 
 
-class Gone(NamedTuple):
+class RunsFound(NamedTuple):
     """What going through a capture has shown: its runs, the earliest time, and how far packets are from the order of time.
 
     There are no runs where it can be read as it is, or where they are too many.
     """
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[SortableRun, ...] = ()
     first: int | None = None
     steps: Steps | None = None
 
 
-def runs_of(item: Input) -> Gone:
+def runs_of(item: Input) -> RunsFound:
     """The runs of a capture; what is wrong with it is said when it is read."""
     if item.refusal is not None or (again := item.again()) is None:
-        return Gone()
+        return RunsFound()
     try:
         reader = Reader(again, new_buffer(LOOKED_AT))
         try:
-            return _Runs(reader).listed()
+            return _RunFinder(reader).listed()
         finally:
             reader.close()
     except (InputError, OSError):
-        return Gone()
+        return RunsFound()
 
 
-class _Runs:
+class _RunFinder:
     """Goes through a capture once, and notes where packets come earlier than what was read two blocks before."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self._packets = reader, S.packets(LOOKED_AT // 16)
-        self._runs: list[Run] = []
+        self._runs: list[SortableRun] = []
         # The latest time of a run's packets: of all, of those before what is in the buffer, and of those one buffer before.
         self._near = self._last = self._far = NEVER
         self.steps, self._highest = Steps(), NEVER
         self._frame = 0  # packets before those that are looked at
 
-    def listed(self) -> Gone:
+    def listed(self) -> RunsFound:
         reader, is_open = self._reader, True
         while is_open:
             is_open = reader.fill()
@@ -167,12 +167,14 @@ class _Runs:
             self._look()
             is_open = is_open and reader.notes.status == "complete"
         if not self._runs:
-            return Gone()
+            return RunsFound()
         first, several = min(run.first for run in self._runs), len(self._runs) > 1
         if several and (size := reader.offset + reader.stop) <= MOST_SORTED:
-            return Gone((Run(first, size=size, packets=self._frame),), first, self.steps)
+            return RunsFound((SortableRun(first, size=size, packets=self._frame),), first, self.steps)
         return (
-            Gone(tuple(self._runs), first, self.steps) if several and len(self._runs) <= MOST_RUNS else Gone((), first)
+            RunsFound(tuple(self._runs), first, self.steps)
+            if several and len(self._runs) <= MOST_RUNS
+            else RunsFound((), first)
         )
 
     def _look(self) -> None:
@@ -228,5 +230,5 @@ class _Runs:
         if self._runs:
             self._runs[-1] = replace(self._runs[-1], end=frame)
         there = standing if self._runs else None
-        self._runs.append(Run(first, frame, None, there, before if there is not None else 0))
+        self._runs.append(SortableRun(first, frame, None, there, before if there is not None else 0))
         self._near = self._last = self._far = NEVER
