@@ -92,6 +92,9 @@ TEXTS = {
     "BIRD 2": f"BIRD 2.0.12 ready.\nTable master4:\n0.0.0.0/0            unicast [static1 2026-11-01] * (200)\n\tvia {ISP} on eth2\n"
     f"52.94.0.0/16         unicast [isp 2026-11-01] (100) [AS16509i]\n\tvia {ISP} on eth2\n"
     f"                     unicast [aws_dx 2026-11-01] * (100) [AS16509i]\n\tvia {AWS} on eth1.102\n",
+    "BIRD 2, OSPF": f"BIRD 2.15.1 ready.\nTable master4:\n0.0.0.0/0            unicast [ospf1 2026-11-01] * E2 (150/5/10000) [192.0.2.141]\n\tvia {ISP} on eth2\n"
+    f"52.94.0.0/16         unicast [isp 2026-11-01] ! (100) [AS16509i]\n\tvia {ISP} on eth2\n"
+    f"                     unicast [ospf1 2026-11-01] * I (150/5) [192.0.2.1]\n\tvia {AWS} on eth1.102\n",
     "BIRD 1": f"BIRD 1.6.8 ready.\n0.0.0.0/0          via {ISP} on eth2 [static1 2026-11-01] * (200)\n"
     f"52.94.0.0/16       via {AWS} on eth1.102 [aws_dx 2026-11-01] * (100) [AS16509i]\n"
     f"                   via {ISP} on eth2 [isp 2026-11-01] (100) [AS16509i]\n",
@@ -166,6 +169,7 @@ def test_several_next_hops(tmp_path: Path, text: str) -> None:
         ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      192.0.2.1@5<             0             0 7224 i\n", [("192.0.2.1", "VRF 5")]),
         ("    Network          Next Hop            Metric LocPrf Weight Path\n *> 10.1.0.0/16      0.0.0.0                  0         32768 i\n", [("", None)]),
         (f"{FRR}IPv4 unicast VRF dx:\nB>* 10.1.0.0/16 [20/0] via 192.0.2.1, eth1 (vrf red), weight 1, 2d\n", [("192.0.2.1", "VRF red")]),
+        (f"{CODES}B    10.1.0.0/16 [200/2] via 192.0.2.1 (nexthop in vrf red), 2d\n", [("192.0.2.1", "VRF red")]),
         (f"{CODES}S        10.1.0.0/16 [1/0] via 0.0.0.0, Dialer1\n", [("", None)]),
         (f"{AOS_CX}10.1.0.0/16         192.0.2.1        1/1/1         -                 O         [110/2]      1h\n                    192.0.2.5        1/1/2         red                         [110/2]      1h\n", [("192.0.2.1", "1/1/1"), ("192.0.2.5", "VRF red")]),
         (f"{CODES}B        10.1.0.0/16 [20/0] via 192.0.2.1 (red), 2d\n", [("192.0.2.1", "VRF red")]),

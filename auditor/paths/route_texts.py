@@ -31,7 +31,7 @@ IOS_ROUTE = re.compile(
 SUBNETTED = re.compile(r"^\s+(?P<net>[\d.]+)/(?P<bits>\d+) is subnetted")
 MORE = re.compile(r"^[ *>]*(?:\[\d+(?:/\d+)?\] *)?(?:via |(?:is )?directly connected)")
 VIA = re.compile(
-    rf"\bvia +(?P<address>{ADDRESS})(?:%(?P<nxos>[^\s,]+)| \((?P<ios>[^\s:()]+)(?::ipv[46])?\)(?=,|$)|.*\(vrf (?P<frr>\S+)\))?"
+    rf"\bvia +(?P<address>{ADDRESS})(?:%(?P<nxos>[^\s,]+)| \((?P<ios>[^\s:()]+)(?::ipv[46])?\)(?=,|$)|.*\((?:nexthop in )?vrf (?P<frr>\S+)\))?"
 )
 CONNECTED = re.compile(
     r"\bdirectly connected,(?: [\dwdhms:.]+,)? (?P<interface>[^\s,]+)"
@@ -171,7 +171,7 @@ def _ios_hop(line: str) -> Hop | None:
 
 
 def _in_vrf(via: re.Match[str], interface: str | None = None) -> Hop | None:
-    """A next hop; one that another VRF's table knows (NX-OS: %NAME, IOS: (NAME), FRR: (vrf NAME)) is not looked up in this one."""
+    """A next hop; one that another VRF's table knows (NX-OS: %NAME, IOS: (NAME), FRR and XR: (… vrf NAME)) is not looked up in this one."""
     vrf = via["nxos"] or via["ios"] or via["frr"] or "default"
     return hop_of(via["address"], interface if vrf == "default" else f"VRF {vrf}")
 
@@ -283,7 +283,7 @@ def _bird(lines: Iterable[str]) -> Iterator[Entry]:
                 if entry is not None:
                     yield entry
                 entry = found["net"], []
-            preferred = re.search(r"\] \* \(", line) is not None
+            preferred = re.search(r"\] \* ", line) is not None  # OSPF's have their kind behind it
         hop = BIRD_HOP.search(line)
         if entry is not None and preferred and hop is not None:
             one = hop_of(hop["address"], hop["interface"] or hop["dev"])
