@@ -86,9 +86,13 @@ def _converter(data: bytes, known: Sequence[str]) -> Callable[[bytes], bytes]:
     """What makes lines of AWS's form of those of a text that begins with ``data``."""
     first = data.partition(b"\n")[0]
     for delimiter in DELIMITERS:
-        if delimiter.encode() in first and _names_columns(first, delimiter, known):
+        if delimiter.encode() not in first:
+            continue
+        if _names_columns(first, delimiter, known):
             return _Csv(known, delimiter)
-        if is_row(first.replace(b'"', b"").decode("utf-8", "replace").replace(delimiter, " "), ()):
+        if delimiter != "\t" and is_row(
+            first.replace(b'"', b"").decode("utf-8", "replace").replace(delimiter, " "), ()
+        ):
             return _Csv(known, delimiter, has_header=False)
     if EVENTS.search(data):
         return _of_events
