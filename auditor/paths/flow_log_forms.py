@@ -110,7 +110,9 @@ def _converter(data: bytes, known: Sequence[str]) -> Callable[[bytes], bytes]:
             continue
         if _names_columns(first, delimiter, known):
             return _Csv(known, delimiter)
-        if is_row(first.replace(b'"', b"").decode("utf-8", "replace").replace(delimiter, " "), ()):
+        if delimiter != "\t" and is_row(
+            first.replace(b'"', b"").decode("utf-8", "replace").replace(delimiter, " "), ()
+        ):
             return _Csv(known, delimiter, has_header=False)
     if EVENTS.search(data):
         return _of_events
