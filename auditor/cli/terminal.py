@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.border import text
-from auditor.border.words import counted
+from auditor.border.words import counted, is_number
 
 if TYPE_CHECKING:
     from auditor.policy.model import Policy
@@ -50,7 +50,7 @@ def console() -> Console:
     if plain.is_terminal:
         return plain
     columns = os.environ.get("COLUMNS", "")
-    width = max(20, int(columns)) if columns.isdecimal() else WIDTH
+    width = max(20, int(columns)) if is_number(columns) else WIDTH
     return SafeConsole(highlight=False, emoji=False, markup=False, color_system=colours, width=width)
 
 
