@@ -6,6 +6,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from auditor.border.words import agreed, counted
 from auditor.capture.as_text import what_was_done
 from auditor.capture.beginnings import BLOCK_HEAD, KINDS, PCAP, PCAPNG, FileHeader, beginning_of
 from auditor.capture.buffers import page_aligned
@@ -365,7 +366,7 @@ class Reader:
         """At the end of the input: what is left over is a record that was cut short; and what was passed over is told."""
         if (count := self.pcapng.undescribed) and self.notes.status == "complete":
             self.notes.status, self.notes.damage_offset = "damaged", self._undescribed_at
-            words = "1 packet is" if count == 1 else f"{count:,} packets are"
+            words = f"{counted(count, 'packet')} {agreed(count, 'is', 'are')}"
             self.notes.warnings.append(f"{words} of an interface that no block before describes: not read")
         if self.stop > self.position and self.notes.status == "complete":
             offset = self.offset + self.position

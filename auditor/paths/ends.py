@@ -158,6 +158,13 @@ class Ends:
             return np.asarray(mine & self.behind(link, "server") if link.prefixes else mine)
         return np.asarray(mine & (self.behind(link, "server") | self.vpc["server"]))
 
+    def to_aws(self) -> Array:
+        """Flows to or from public addresses of AWS: a public virtual interface, stated or not, may be behind a peer's MAC."""
+        to_aws = np.zeros(len(self.flows), bool)
+        for which, other in OTHER.items():
+            to_aws |= self.flows.is_aws(which) & self.public[which] & ~self.home[which] & ~self.vpc[other]
+        return to_aws
+
     def plausible(self, link: Link) -> Array:
         """Flows that may go by a link as far as their addresses go, if its frames say so too."""
         lan = self.home["client"] & self.home["server"]

@@ -15,7 +15,7 @@ from auditor.decode.packet import PPPOE_SHIM
 from auditor.paths.frames import INSIDE_AWS, MIRRORED, ON_THE_WIRE, Frames
 from auditor.paths.learned import Learned
 from auditor.paths.model import CONFIRMED, LIKELY
-from auditor.paths.topology import Link, Uplink, Vpn
+from auditor.paths.topology import Link, Uplink, VirtualInterface, Vpn
 from auditor.tables.columns import each_once, first_of_each
 
 Array = np.ndarray[Any, Any]
@@ -98,8 +98,11 @@ class Fitting:
         count = len(self._look)
         self._nothing, self._none = np.broadcast_to(np.int8(0), count), np.broadcast_to(np.int32(-1), count)
 
-    def of(self, link: Link, plausible: Callable[[], Array]) -> Fit:
-        """How a link's frames look against every position. ``plausible``: flows whose addresses allow for the link."""
+    def of(self, link: Link, plausible: Callable[[], Array], to_aws: Callable[[], Array]) -> Fit:
+        """How a link's frames look against every position.
+
+        ``plausible``: flows whose addresses allow for the link; ``to_aws``: flows with one public address of AWS's.
+        """
         looks, on_wire = self._at, self._place == ON_THE_WIRE
         looked_at = on_wire | (self._place == MIRRORED)
         names = self._frames.names
@@ -141,10 +144,18 @@ class Fitting:
         differs = (wrong_interface, wrong_vlan, wrong_mac, elsewhere, other_wire, wrapped)
         on_other = " and ".join(self._learned.elsewhere.get(link.name, {}).values())
         _word_against(words, link, np.where(wrong, signs, 0), differs, (texts, peer, on_other))
-        return self._of_positions(link, code, words, plausible, alike=alike, wrong=wrong)
+        return self._of_positions(link, code, words, plausible, to_aws, alike=alike, wrong=wrong)
 
     def _of_positions(
-        self, link: Link, code: Array, words: _Words, plausible: Callable[[], Array], *, alike: bool, wrong: Array
+        self,
+        link: Link,
+        code: Array,
+        words: _Words,
+        plausible: Callable[[], Array],
+        to_aws: Callable[[], Array],
+        *,
+        alike: bool,
+        wrong: Array,
     ) -> Fit:
         """What was found of looks, for every position of them. Where it is not VLAN and MAC, addresses have to fit as well."""
         against = words.against[self._look] if (words.against >= 0).any() else self._none
@@ -163,6 +174,8 @@ class Fitting:
             doubtful &= ~np.isin(code, (INTERFACE_MAC, MAC)) | (self._frames.positions.shims != 0)
         if doubtful.any():
             refused = doubtful & ~plausible()[self._frames.positions.flow]
+            if isinstance(link, VirtualInterface):
+                refused &= ~(np.isin(code, (INTERFACE_MAC, MAC)) & to_aws()[self._frames.positions.flow])
             code[refused], confidence[refused], text[refused] = 0, 0, -1
         return Fit(code, confidence, text, against, alike, words.texts, wrong, self._look)
 

@@ -40,7 +40,8 @@ class EvidenceGathering:
         self.learned: Learned = learned(network, control, self.announcers, tagged)
         fitting = Fitting(self.frames, self.learned, sites)
         self.fits: dict[str, Fit] = {
-            link.name: fitting.of(link, partial(self.ends.plausible, link)) for link in network.links()
+            link.name: fitting.of(link, partial(self.ends.plausible, link), self.ends.to_aws)
+            for link in network.links()
         }
         self.backward: dict[str, Array] = {}  # of links that have any: see ``_take_backward``
         for link in network.links():

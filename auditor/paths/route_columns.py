@@ -28,7 +28,7 @@ WINDOWS = (
 WINDOWS_HEADING = r"^IPv[46][^\n]*\n={5,}"
 NET_ROUTE = r"^ifIndex +DestinationPrefix +NextHop +RouteMetric +ifMetric\b.*$"
 ROUTER_OS = r"^(?:#| #)? +DST-ADDRESS +.*GATEWAY\b.*$"
-ROUTER_OS_DETAIL = r"^[ \d]+[A-Za-z+ ]*dst-address=\S+ "
+ROUTER_OS_DETAIL = r"^[ \d]+(?:[A-Za-z+][A-Za-z+ ]*)?dst-address=\S+ "
 PAN_OS = r"^destination +nexthop +metric +flags\b.*$"
 VRP = r"^ *Destination/Mask +Proto +Pre +Cost +(?:Flags +)?NextHop +Interface\s*$"
 SR_OS = r"^Dest Prefix(?:\[Flags\])? +Type +Proto +Age +Pref\b"

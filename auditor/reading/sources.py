@@ -170,6 +170,16 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
     )
 
 
+def _offsets(
+    inputs: Sequence[Input], beginnings: Sequence[FirstPackets], known: Mapping[str, int] | None
+) -> tuple[list[int | None], list[int | None]]:
+    """By how much the clock of each capture is ahead, and by how much it may be."""
+    if known is not None:
+        return [known.get(item.name) for item in inputs], [None] * len(inputs)
+    begun = [(one.first, one.marks) for one in beginnings]
+    return clock_offsets(begun, lambda k: last_times([inputs[k]], at_most=False)[0])
+
+
 def ordered(
     inputs: Sequence[Input],
     offsets: Mapping[str, int] | None = None,
@@ -196,13 +206,7 @@ def ordered(
     for k, shown in gone.items():
         if shown.first is not None:
             beginnings[k].first = shown.first
-    ahead, unsure = (
-        clock_offsets(
-            [(one.first, one.marks) for one in beginnings], lambda k: last_times([inputs[k]], at_most=False)[0]
-        )
-        if offsets is None
-        else ([offsets.get(item.name) for item in inputs], [None] * len(inputs))
-    )
+    ahead, unsure = _offsets(inputs, beginnings, offsets)
 
     def key(k: int) -> tuple[Any, ...]:
         one, shift = beginnings[k], correction(ahead[k])
