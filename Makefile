@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Processes that tests run in, each file's in one: files that take longest first (tests/conftest.py), not those of most tests.
-TESTERS := 2
+# One more than the cores that continuous integration has: tests wait for other programs for a quarter of their time.
+TESTERS := 3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: demo test lint bench conformance samples lock sbom docs images clean
