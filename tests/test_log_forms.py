@@ -126,6 +126,14 @@ TRAILS = {
 }
 
 
+def test_a_trail_that_names_no_connection(tmp_path: Path) -> None:
+    """Events without a host, as those of the console's own calls are, are not passed over without a word."""
+    trail = tmp_path / "trail.json"
+    for host, said in ({}, 1), (EVENT["tlsDetails"], 0):
+        trail.write_text(json.dumps({"Records": [{**EVENT, "tlsDetails": host}]}))
+        assert len([one for one in witnesses.read([trail]).notes if "names the connection" in one]) == said
+
+
 @pytest.mark.parametrize("name", TRAILS)
 def test_every_form_of_cloudtrail(tmp_path: Path, name: str) -> None:
     """Each form that AWS hands out gives the event that S3's form gives; where no event is in it, that is an error."""

@@ -20,11 +20,11 @@ NOT_AS_EXPECTED = (ArithmeticError, AttributeError, LookupError, RecursionError,
 
 
 class Taken(list[T]):
-    """What was read of some rows; how many could not be read, and why the first of them could not."""
+    """What was read of some rows; how many could not be read, and why the first of them could not; how many say nothing."""
 
     def __init__(self, values: Iterable[T] = ()) -> None:
         super().__init__(values)
-        self.skipped = 0
+        self.skipped = self.passed_over = 0
         self.why: str | None = None
 
     def skip(self, why: str) -> None:
@@ -46,6 +46,8 @@ def each(read: Callable[[R], T | None], rows: Iterable[R]) -> Taken[T]:
         try:
             if (value := read(row)) is not None:
                 taken.append(value)
+            else:
+                taken.passed_over += 1
         except NOT_AS_EXPECTED as error:
             taken.skip(f"row {number}: {reason(error)}")
     return taken

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 HEAD = 1 << 16
+NO_CONNECTION = (
+    "no event in it names the connection that carried it (CloudTrail: the host in tlsDetails), so none is compared"
+)
 Span = tuple[int | None, int | None]  # times of the first packet and of the last one, None while they are not known
 SUFFIXES = {
     *(".log", ".txt", ".tsv", ".csv", ".json", ".ndjson", ".jsonl", ".yaml", ".yml", ".parquet"),
@@ -314,6 +317,8 @@ class _Reading:
 def _unread(taken_of: "Iterable[tuple[str, Taken[Any]]]", log: "FlowLog") -> Iterator[str]:
     """What could not be read of trails, logs of sensors and flow logs, a sentence for each file."""
     for name, taken in taken_of:
+        if not taken and taken.passed_over:
+            yield f"{shown(name)}: {NO_CONNECTION}"
         if words := taken.words("row"):
             yield f"{shown(name)}: {words}"
     for name, some, of in zip(log.names, log.unread, log.rows, strict=True):
