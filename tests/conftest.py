@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import auditor
 from tests import cuts
@@ -37,6 +38,9 @@ LONGEST = (
     *("stores", "resume", "lab", "tls", "machine_code", "rule_captures", "shares", "page", "outsiders", "carriers"),
     *("jobs", "beside_each_other", "law", "notebook", "aggregates", "datagrams", "cluster", "store_results", "clouds"),
 )
+# However busy a machine is: how long an example takes fails no test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 HANG = 600  # seconds after which something is taken to hang, on however busy a machine; nothing is measured by it
 
 

@@ -16,7 +16,7 @@ import auditor
 from tests import carriers, wire
 from tests import quic_wire as q
 
-SOME = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOME = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 Run = Callable[..., auditor.Audit]
 ENDS: tuple[dict[str, Any], dict[str, Any]] = (
     {"sport": 50_000, "dport": 7777},

@@ -142,7 +142,7 @@ def test_equal_datagrams_are_no_copies(audit_bytes: Run) -> None:
     assert counts(audit_bytes(wire.pcap([(START, one), (START + MICROSECOND, routed)], nanoseconds=True))) == (1, 0)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     version=st.sampled_from([4, 6]),
     places=st.lists(st.sampled_from(list(PLACES)[1:]), min_size=1, max_size=3, unique=True),

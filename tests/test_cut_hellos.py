@@ -16,7 +16,7 @@ import auditor
 from tests import carriers, cuts, wire
 from tests import quic_wire as q
 
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOME = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 Run = Callable[..., auditor.Audit]
 NAME = "pinpoint.us-east-1.amazonaws.com"
 V13 = wire.extension(43, b"\x03\x04") + wire.extension(51, b"\0\x1d\0\x20" + bytes(32))

@@ -17,7 +17,7 @@ from auditor.tls.quic_packets import initial_keys
 from tests import quic_wire as q
 from tests import wire
 
-SOME = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOME = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 ID = bytes.fromhex("8394c8f03e515708")
 SHARES = wire.extension(51, b"\x00\x24\x00\x1d\x00\x20" + bytes(32)) + wire.extension(10, b"\0\x02\0\x1d")
 VERSIONS = wire.extension(43, b"\x02\x03\x04")

@@ -158,7 +158,7 @@ def numbered(clients: Any, servers: Any, at: Any, *, endpoint: bool) -> Subject:
     return some
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_what_is_left_out_does_not_hang_by_the_order_of_arrival(data: st.DataObject) -> None:
     """The same findings come of the same flows in any order, batches and parts that are merged, however few groups are kept."""

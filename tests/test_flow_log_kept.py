@@ -16,7 +16,7 @@ from auditor.prefixes import parse_address
 ENDS = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(ENDS, min_size=1, max_size=30), st.booleans())
 def test_addresses_are_read_as_the_system_reads_them(some: list[ipaddress.IPv4Address], long: bool) -> None:
     """Addresses of both versions, short, long and in capitals, are what inet_pton makes of them."""
@@ -65,7 +65,7 @@ def test_what_is_no_address(text: str) -> None:
     assert wrong.all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(-1, 2**53), max_size=6), max_size=6), st.data())
 def test_numbers_are_kept(parts: list[list[int]], data: st.DataObject) -> None:
     """A column becomes as wide as its values need, and what it had stays; rows that are let go leave the others."""
@@ -79,7 +79,7 @@ def test_numbers_are_kept(parts: list[list[int]], data: st.DataObject) -> None:
     assert column.whole(len(wanted)).tolist() == wanted
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.one_of(st.none(), ENDS), max_size=6), max_size=6), st.data())
 def test_addresses_are_kept(parts: list[list[ipaddress.IPv4Address | None]], data: st.DataObject) -> None:
     """A column gives back the addresses of both versions that it was given, also when rows among them were let go."""

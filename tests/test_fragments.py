@@ -17,7 +17,7 @@ import auditor
 from auditor.decode import fragments
 from tests import wire
 
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SOME = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 HELLO = wire.record(22, wire.client_hello(extensions=wire.extension(21, bytes(1000))))
 Run = Callable[..., auditor.Audit]
 

@@ -49,7 +49,7 @@ def same(pieces: cuts.Pieces, whole: dict[str, Any], paths: Sequence[Path] | Non
 
 
 @given(name=st.sampled_from(cuts.NAMES), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_pieces_are_the_whole(wholes: dict[str, Any], name: str, data: st.DataObject) -> None:
     """Whatever packets lie in which file, and in whatever order the files are given, all tables are equal."""
     sample = (SAMPLES / f"{name}.pcapng").read_bytes()
@@ -355,7 +355,7 @@ def _forwarded(packet: bytes, macs: bytes = MACS) -> bytes:
 
 
 @given(seed=st.integers(0, 1 << 16))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_other_packets_do_not_decide_when_a_flow_ends(seed: int) -> None:
     """Twenty thousand frames that are no IP, between packets with pauses of all lengths, change no flow."""
     numbers = random.Random(seed)

@@ -262,7 +262,7 @@ def reference(records: list[tuple[int, bytes, list[bytes]]]) -> list[tuple[Any, 
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.integers(0, 32).flatmap(

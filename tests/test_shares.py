@@ -31,7 +31,7 @@ MANY = 12
 
 
 @given(name=st.sampled_from(cuts.NAMES), count=st.sampled_from(SHARES), data=st.data())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_shares_are_the_whole(wholes: dict[str, Any], name: str, count: int, data: st.DataObject) -> None:
     """Whatever packets lie in which file, and however many follow them: the same rows in the same order."""
     sample = (SAMPLES / f"{name}.pcapng").read_bytes()
@@ -88,7 +88,7 @@ def _told(pauses: list[float], life: int) -> Iterator[tuple[int, bytes]]:
     pauses=st.lists(st.sampled_from([1.0, 30.0, 59.0, 61.0, 90.0]), min_size=2, max_size=MANY),
     count=st.sampled_from(SHARES),
 )
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_names_that_flows_of_other_shares_keep_alive(pauses: list[float], count: int) -> None:
     """An answer names flows as long as flows use it, whichever share these are in."""
     with tempfile.TemporaryDirectory() as folder:

@@ -356,7 +356,7 @@ def test_shapes_of_anything(data: bytes) -> None:
         assert len(data) < 5 + int.from_bytes(data[2:4], "big") + 256
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_handshakes_never_raise(audit_bytes: Any, data: st.DataObject) -> None:
     """Cut a valid exchange anywhere, splice random bytes into it: there is always a result."""
@@ -396,7 +396,7 @@ AS_SEEN = {
 }  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     cuts=st.lists(st.integers(1, 1500), max_size=6),
     overlap=st.integers(0, 60),
@@ -434,7 +434,7 @@ def test_segments_in_any_order(
     assert lost or len(found) == 1
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     packets=st.lists(st.binary(max_size=200), max_size=8),
     link=st.sampled_from([0, 1, 9, 12, 50, 51, 101, 108, 113, 276]),

@@ -110,7 +110,7 @@ def written(run: Run, totals: Totals) -> dict[str, Any]:
 
 
 @given(st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_totals_merge_in_any_order(parts: tuple[Run, list[Totals]], data: st.DataObject) -> None:
     """Whatever parts are merged first, the tables and the manifest say the same."""
     run, every = parts
@@ -145,7 +145,7 @@ def test_totals_of_parts_are_those_of_the_whole(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, 400), max_size=6), st.randoms(use_true_random=False))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_findings_of_batches_merge_as_they_are_gathered(cuts: list[int], random: Any) -> None:
     """Batches gathered apart and merged in any order make the findings that one place gathers, samples too."""
     numbers = np.random.default_rng(3)

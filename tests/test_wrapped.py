@@ -249,7 +249,7 @@ def test_sampled_packets_are_looked_into(audit_bytes: Run, version: int, expande
     assert flow["path_confidence"] != "confirmed"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(0, 400), at=st.integers(0, 399), byte=st.integers(0, 255))
 def test_damaged_reports_are_no_trouble(cut: int, at: int, byte: int) -> None:
     """Whatever is cut off or changed in a report, its samples are what is whole in it."""

@@ -58,7 +58,7 @@ SENT = st.one_of(
 TOPOLOGIES = st.sampled_from([v.ALL, v.ALL.replace(f'peer_mac = "{w.AWS1}"\n', ""), w.SITE + v.VPC])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(at=st.sampled_from(v.LAYOUTS), sent=st.lists(SENT, min_size=1, max_size=4), topology=TOPOLOGIES)
 def test_no_outsider_makes_anything_wrong(at: v.Layout, sent: list[list[Frame]], topology: str) -> None:
     """Whatever outsiders send beside a flow, and however they mix it: nothing is said that is not true."""
